@@ -1,0 +1,350 @@
+"""The five operations of a HostFactory provider, between the wire and the cloud.
+
+Every operation is a reconcile step: it does what is due for the records it was asked about, saves, and answers
+from what is saved. What another call is working on is answered from its record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hfplugin.clock import Clock
+from hfplugin.errors import (
+    BusyError,
+    ConfigurationError,
+    DamagedError,
+    HFPluginError,
+    InputError,
+    ProviderError,
+    RefusedError,
+    StateError,
+)
+from hfplugin.logs import log
+from hfplugin.model import (
+    Machine,
+    MachineState,
+    Phase,
+    Refusal,
+    Request,
+    RequestStatus,
+    Return,
+    ReturnedMachine,
+    Sighting,
+    Template,
+)
+from hfplugin.site import Site
+from hfplugin.store import REQUEST_PREFIX, RETURN_PREFIX, Store, is_id, new_id
+from hfplugin.wording import counted, summary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hfplugin.fulfilment import Fulfilment
+    from hfplugin.providers.base.provider import Host, Located, Observation
+    from hfplugin.returns import Returns, Roll
+
+# Chunks are launched for at most this long in one call; polls go on from there.
+LAUNCH_SECONDS = 60.0
+
+# How long a call waits for a record that another one holds, before it answers from what is known.
+_WAIT_SECONDS = 2.0
+
+# A request's template lock is held while live machines are described: wait as long as that may take.
+_TEMPLATE_WAIT_SECONDS = 5.0
+
+
+class Accepted(NamedTuple):
+    """An id that HostFactory can poll, and what to say with it."""
+
+    id: str
+    message: str
+
+
+class Unknown(NamedTuple):
+    """An asked id that is not among the records; `status` is what can be said of it."""
+
+    id: str
+    status: RequestStatus
+    message: str
+
+
+class Lost(NamedTuple):
+    """A host that HostFactory should drain and return: `grace` is the seconds it still has."""
+
+    name: str
+    machine_id: str
+    grace: int
+
+
+class Broker:
+    """Answers HostFactory's questions for one provider instance."""
+
+    def __init__(self, store: Store, site: Site, clock: Clock, time_limit: float) -> None:
+        self._store = store
+        self._site = site
+        self._clock = clock
+        self._launch_until = clock.deadline(min(LAUNCH_SECONDS, time_limit))
+
+    def request_machines(self, template_id: str, units: int) -> Accepted:
+        """Launch capacity units of a template; what cannot be had at once is sought by later polls.
+
+        Raises InputError (no such template, no count), RefusedError (nothing is left under maxNumber, or the
+        cloud refused for good), StateError (the record cannot be written: the cloud was not called).
+        """
+        if units < 1:
+            raise InputError(f"machineCount has to be 1 or more (is {units})")
+        template = self._site.template(template_id)
+        request_id = new_id(REQUEST_PREFIX)
+        with self._store.locks.hold("request", request_id, _WAIT_SECONDS):
+            request, note = self._admit(request_id, template, units)
+            log.info("request.accepted", request_id=request.id, template_id=template.id, units=request.units)
+            step = self._fulfilment.launch_shortfall(request, self._launch_until)
+            request = step.request
+            if not step.is_seeking and not request.machines:
+                request = self._fulfilment.close(request)
+        if request.is_closed:
+            raise RefusedError(f"template {template.id}: nothing could be launched: {request.message}")
+        return Accepted(request.id, "; ".join(filter(None, (note, summary(request, self._clock.now())))))
+
+    def _admit(self, request_id: str, template: Template, units: int) -> tuple[Request, str]:
+        """Write the request's record, cut to what maxNumber leaves; the template's lock keeps the count exact."""
+        if template.max_number < 0:
+            return self._save_new(request_id, template, units), ""
+        with self._store.locks.hold("template", template.id, _TEMPLATE_WAIT_SECONDS):
+            granted = min(units, self._room(template, units))
+            if granted <= 0:
+                raise RefusedError(
+                    f"template {template.id}: nothing is left of its maxNumber {template.max_number}: "
+                    "return machines or raise it"
+                )
+            request = self._save_new(request_id, template, granted)
+        note = f"cut from {units} to {granted}: maxNumber is {template.max_number}" if granted < units else ""
+        return request, note
+
+    def _save_new(self, request_id: str, template: Template, units: int) -> Request:
+        limits = self._site.settings.requests
+        now = self._clock.now()
+        request = Request(
+            id=request_id,
+            template=template,
+            units=units,
+            created=now,
+            deadline=now + (template.deadline or limits.deadline_seconds),
+            pending_timeout=template.pending_timeout or limits.pending_timeout_seconds,
+        )
+        return self._store.requests.save(request)
+
+    def _room(self, template: Template, units: int) -> int:
+        """Units left under maxNumber. Before a request is cut, machines that are gone unnoticed are taken out."""
+        requests = [request for request in self._store.requests.live() if request.template.id == template.id]
+        room = template.max_number - sum(request.outstanding_units for request in requests)
+        if room >= units:
+            return room
+        view = self._look([machine for request in requests for machine in request.live_machines])
+        gone = {id_ for id_, sighting in view.seen.items() if sighting.state.is_going}
+        refreshed = [
+            request.with_machines({m.id: m.gone() for m in request.machines if m.id in gone})
+            for request in requests
+        ]
+        return template.max_number - sum(request.outstanding_units for request in refreshed)
+
+    def request_status(self, ids: Sequence[str]) -> list[Request | Return | Unknown]:
+        """Bring every asked record forward and give it, in order; one bad id never spoils the others."""
+        records = {record_id: self._load(record_id) for record_id in ids}
+        view = self._look_at(list(records.values()))
+        return [self._advanced(record_id, records[record_id], view) for record_id in ids]
+
+    def _load(self, record_id: str) -> Request | Return | Unknown:
+        try:
+            if is_id(record_id, REQUEST_PREFIX):
+                return self._store.requests.load(record_id) or self._recovered(record_id)
+            if is_id(record_id, RETURN_PREFIX):
+                found = self._store.returns.load(record_id)
+                if found is not None:
+                    return found
+        except DamagedError as error:
+            log.error("record.damaged", record_id=record_id, message=str(error))
+            if is_id(record_id, REQUEST_PREFIX):
+                return self._recovered(record_id)
+        except StateError as error:
+            return Unknown(record_id, RequestStatus.RUNNING, str(error))
+        return Unknown(record_id, RequestStatus.COMPLETE_WITH_ERROR, "unknown request id")
+
+    def _recovered(self, request_id: str) -> Request | Unknown:
+        """Look by tag for the machines of a request whose record is gone, before it is called unknown."""
+        from hfplugin.fulfilment import rebuilt
+
+        try:
+            found = self._site.provider.find_request(request_id)
+        except (ProviderError, ConfigurationError) as error:
+            return Unknown(request_id, RequestStatus.RUNNING, f"no record, and the cloud cannot be asked: {error}")
+        if not found:
+            return Unknown(request_id, RequestStatus.COMPLETE_WITH_ERROR, "unknown request id")
+        now = self._clock.now()
+        template = next((t for t in self._site.templates if t.id == found[0].template_id), None)
+        empty = Request(
+            id=request_id,
+            template=template or Template(found[0].template_id, self._site.settings.provider_type, -1, {}, {}),
+            units=len(found),
+            created=now,
+            deadline=now,
+            pending_timeout=self._site.settings.requests.pending_timeout_seconds,
+            phase=Phase.CLOSING,
+        )
+        log.warning("request.rebuilt", request_id=request_id, machines=len(found))
+        return self._store.requests.save(rebuilt(empty, found))
+
+    def _look_at(self, records: Sequence[Request | Return | Unknown]) -> Observation:
+        """Look once at all machines of the open ones together: a call per record would be a call per machine."""
+        machines: list[Machine | ReturnedMachine] = []
+        for record in records:
+            if isinstance(record, Request) and not record.is_closed:
+                machines += record.live_machines
+            elif isinstance(record, Return):
+                machines += [m for m in record.pending if m.is_found]
+        return self._look(machines)
+
+    def _look(self, machines: Sequence[Machine | ReturnedMachine]) -> Observation:
+        from hfplugin.providers.base.provider import Located, Observation
+
+        addresses: list[Located] = [Located(m.id, m.region, m.account) for m in machines]
+        if not addresses:
+            return Observation()
+        try:
+            view = self._site.provider.observe(addresses)
+        except (ProviderError, ConfigurationError) as error:
+            view = Observation(failures=(_refusal(error),))
+        for failure in view.failures:
+            log.warning("cloud.unobserved", reason=str(failure), kind=failure.kind)
+        return view
+
+    def _advanced(
+        self, record_id: str, record: Request | Return | Unknown, view: Observation
+    ) -> Request | Return | Unknown:
+        if isinstance(record, Unknown) or record.is_closed:
+            return record
+        try:
+            if isinstance(record, Request):
+                return self._advanced_request(record, view)
+            return self._advanced_return(record, view)
+        except BusyError:
+            return record  # another call is at it: what is known is a true answer
+        except (StateError, ProviderError, ConfigurationError) as error:
+            log.error("request.not_advanced", record_id=record_id, reason=str(error))
+            return record
+
+    def _advanced_request(self, record: Request, view: Observation) -> Request:
+        with self._store.locks.hold("request", record.id, _WAIT_SECONDS):
+            current = self._store.requests.load(record.id) or record
+            return self._fulfilment.advance(current, view, self._launch_until)
+
+    def _advanced_return(self, record: Return, view: Observation) -> Return:
+        with self._store.locks.hold("return", record.id, _WAIT_SECONDS):
+            current = self._store.returns.load(record.id) or record
+            return self._returns.advance(current, view)
+
+    def return_machines(self, hosts: Sequence[Host]) -> Accepted:
+        """Give machines back; always gives an id, also when nothing is alive any more.
+
+        Raises InputError (no machine named) and StateError (the record cannot be written).
+        """
+        if not hosts:
+            raise InputError("machines has to name at least one machine")
+        from hfplugin.providers.base.provider import Observation
+
+        record = self._returns.open(hosts)
+        log.info("return.accepted", return_id=record.id, machines=len(record.machines))
+        try:
+            with self._store.locks.hold("return", record.id, _WAIT_SECONDS):
+                record = self._returns.advance(record, Observation())
+        except HFPluginError as error:
+            log.error("return.not_advanced", return_id=record.id, reason=str(error))
+        return Accepted(record.id, f"returning {counted(len(record.machines), 'machine')}")
+
+    def return_requests(self, hosts: Sequence[Host]) -> list[Lost]:
+        """Name the hosts, of those given, that are gone or going without having been returned.
+
+        Nothing is concluded from a look that failed; ProviderError when every look did.
+        """
+        if not hosts:
+            return []
+        from hfplugin.returns import Roll
+
+        roll = Roll(self._store.requests.live())
+        known = [(host, entry) for host in hosts if (entry := roll.find(host)) is not None]
+        kept = [(host, request, machine) for host, (request, machine) in known if not machine.return_id]
+        view = self._look([machine for _, _, machine in kept if machine.is_live])
+        if view.failures and not view.seen and not view.missing:
+            raise ProviderError(view.failures[0].kind, view.failures[0].code, view.failures[0].message)
+        lost = []
+        for host, request, machine in kept:
+            after = self._noted(request, machine, view)
+            if after.state not in (MachineState.PENDING, MachineState.RUNNING):
+                lost.append(Lost(host.name or after.name, after.id, 0))
+        return lost + self._lost_strangers(hosts, roll)
+
+    def _noted(self, request: Request, machine: Machine, view: Observation) -> Machine:
+        """Keep in the record that a machine is missing or gone, so that the next look can build on it."""
+        after = _judged(machine, view, self._clock.now())
+        if after == machine or (after.state is machine.state and after.missing_since is machine.missing_since):
+            return after
+        try:
+            with self._store.locks.hold("request", request.id, _WAIT_SECONDS):
+                current = self._store.requests.load(request.id)
+                if current is not None and not current.is_spent:
+                    fresh = {
+                        m.id: _judged(m, view, self._clock.now()) for m in current.machines if m.id == machine.id
+                    }
+                    self._store.requests.save(current.with_machines(fresh))
+        except StateError as error:
+            log.warning("machine.not_noted", machine_id=machine.id, reason=str(error))
+        log.info("machine.lost", machine_id=machine.id, state=after.state, request_id=request.id)
+        return after
+
+    def _lost_strangers(self, hosts: Sequence[Host], roll: Roll) -> list[Lost]:
+        """Hosts that no record has: only one that is seen, ours and not running, is lost."""
+        strangers = [host for host in hosts if roll.find(host) is None]
+        if not strangers:
+            return []
+        found = self._site.provider.find_hosts(strangers)
+        return [
+            Lost(host.name or answer.sighting.name, answer.sighting.id, 0)
+            for host, answer in zip(strangers, found, strict=True)
+            if answer.sighting
+            and answer.is_ours
+            and not answer.sighting.state.is_starting_or_up
+            and not self._was_returned(answer.sighting)
+        ]
+
+    def _was_returned(self, sighting: Sighting) -> bool:
+        """True when HostFactory itself gave the machine back, by a record that is archived by now."""
+        if not is_id(sighting.request_id, REQUEST_PREFIX):
+            return False
+        request = self._store.requests.load(sighting.request_id)
+        return request is not None and any(m.id == sighting.id and m.return_id for m in request.machines)
+
+    @property
+    def _fulfilment(self) -> Fulfilment:
+        from hfplugin.fulfilment import Fulfilment
+
+        return Fulfilment(self._store, self._site, self._clock)
+
+    @property
+    def _returns(self) -> Returns:
+        from hfplugin.returns import Returns
+
+        return Returns(self._store, self._site, self._clock)
+
+
+def _judged(machine: Machine, view: Observation, now: float) -> Machine:
+    if machine.id in view.seen:
+        return machine.seen(view.seen[machine.id])
+    return machine.missing(now) if machine.id in view.missing else machine
+
+
+def _refusal(error: ProviderError | ConfigurationError) -> Refusal:
+    from hfplugin.errors import ErrorKind
+
+    if isinstance(error, ProviderError):
+        return Refusal(error.kind, error.code, error.message)
+    return Refusal(ErrorKind.INVALID, "", str(error))

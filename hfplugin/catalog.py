@@ -1,0 +1,171 @@
+"""The configuration and templates as last compiled, read without validating them again.
+
+A compiled file is one header line and three parts: the key (everything it was made from, byte for byte), the
+finished answer to getAvailableTemplates, and the rest as JSON. A call compares the key with the files as they
+are; when they differ it compiles anew. What a poll needs of a file that has become wrong is its last good form.
+"""
+
+from __future__ import annotations
+
+import os
+from os.path import join
+
+from hfplugin import __version__
+from hfplugin.errors import ConfigurationError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hfplugin.config import Settings
+    from hfplugin.hostfactory.environment import Environment
+    from hfplugin.model import Template
+
+_MAGIC = b"hfplugin-compiled"
+
+
+class Sources:
+    """The files of one provider instance as they are now."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.config_path, self.config = _read_first(environment, "config")
+        self.templates_path, self.templates = _read_first(environment, "templates")
+
+    @property
+    def key(self) -> bytes:
+        """All that decides what they compile to."""
+        parts = [
+            __version__,
+            self.environment.provider_name,
+            repr(self.environment.overrides),
+            repr(_stamp(machine_types_path(self.environment))),
+            self.config_path,
+            self.templates_path,
+        ]
+        return b"\0".join([*(part.encode() for part in parts), self.config, self.templates])
+
+
+class Compiled:
+    """One compiled configuration; `answer` is what getAvailableTemplates says, as bytes of JSON."""
+
+    def __init__(self, key: bytes, answer: bytes, rest: bytes) -> None:
+        self.key = key
+        self.answer = answer
+        self.rest = rest
+
+
+class Catalog:
+    """The settings and templates of one provider instance, typed."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        import json
+
+        self._document: dict[str, Any] = json.loads(compiled.rest)
+        self.warnings: list[str] = self._document["warnings"]
+
+    @property
+    def settings(self) -> Settings:
+        from hfplugin.config import LoggingSettings, RequestSettings, Settings
+        from hfplugin.providers.base.registry import ProviderRegistry
+
+        data = self._document["settings"]
+        spec = ProviderRegistry.spec(data["provider_type"])
+        return Settings(
+            provider_type=data["provider_type"],
+            provider=spec.config_type(**data["provider"]),
+            requests=RequestSettings(**data["requests"]),
+            logging=LoggingSettings(**data["logging"]),
+            installation=data["installation"],
+        )
+
+    @property
+    def templates(self) -> list[Template]:
+        """All templates in the file's order."""
+        from hfplugin.model import Template
+
+        return [Template(**data) for data in self._document["templates"]]
+
+
+def load(environment: Environment) -> Compiled:
+    """Give the compiled form of the files as they are, compiling them if need be.
+
+    ConfigurationError when a file is missing or wrong. That the result cannot be kept is no error.
+    """
+    sources = Sources(environment)
+    kept = _load_kept(environment)
+    if kept is not None and kept.key == sources.key:
+        return kept
+    from hfplugin.compiler import compile_sources
+
+    compiled = compile_sources(sources)
+    _keep(environment, compiled)
+    return compiled
+
+
+def load_last_good(environment: Environment) -> tuple[Compiled, str]:
+    """Give `load`, or when a file is wrong now, the last good compiled form and what is wrong."""
+    try:
+        return load(environment), ""
+    except ConfigurationError as error:
+        kept = _load_kept(environment)
+        if kept is None:
+            raise
+        return kept, str(error)
+
+
+def machine_types_path(environment: Environment) -> str:
+    """Where a refreshed table of machine types lies, when an administrator has fetched one."""
+    return join(environment.state_dir, "cache", "machine-types.json")
+
+
+def _load_kept(environment: Environment) -> Compiled | None:
+    try:
+        with open(_path(environment), "rb") as file:
+            header, content = file.readline(), file.read()
+    except OSError:
+        return None
+    fields = header.split()
+    if len(fields) != 4 or fields[0] != _MAGIC:
+        return None
+    key, answer, rest = (int(size) for size in fields[1:])
+    if len(content) != key + answer + rest:
+        return None
+    return Compiled(content[:key], content[key : key + answer], content[key + answer :])
+
+
+def _keep(environment: Environment, compiled: Compiled) -> None:
+    from hfplugin import store
+    from hfplugin.errors import StateError
+
+    parts = (compiled.key, compiled.answer, compiled.rest)
+    header = b" ".join([_MAGIC, *(str(len(part)).encode() for part in parts)])
+    try:
+        store.write(_path(environment), b"".join([header, b"\n", *parts]))
+    except StateError:
+        return  # compiled again at the next call: slower, not wrong
+
+
+def _path(environment: Environment) -> str:
+    return join(environment.state_dir, "cache", "compiled")
+
+
+def _read_first(environment: Environment, what: str) -> tuple[str, bytes]:
+    candidates = environment.candidates(what)
+    for path in candidates:
+        try:
+            with open(path, "rb") as file:
+                return path, file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+    raise ConfigurationError(f"no {what} file; looked for {', '.join(candidates)}")
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return (status.st_size, status.st_mtime_ns)

@@ -1,0 +1,155 @@
+"""The command line for people: the same five verbs, explained, and the commands that say how things stand."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+
+import click
+
+from hfplugin import __version__
+from hfplugin.errors import ConfigurationError, HFPluginError
+from hfplugin.hostfactory.environment import Environment
+from hfplugin.hostfactory.verbs import run
+
+_ENVIRONMENT = """HF_PROVIDER_NAME and either HF_PROVIDER_CONFDIR, HF_PROVIDER_WORKDIR and HF_PROVIDER_LOGDIR or
+HF_CONFDIR, HF_WORKDIR and HF_LOGDIR say which provider instance is meant, as HostFactory sets them."""
+
+_STATUS = "Exit status: 0 when answered; 1 when not, with the reason in the answer's `message`."
+
+# verb -> (what it does, input, output)
+_VERBS = {
+    "getAvailableTemplates": (
+        "List the templates that machines can be requested from.",
+        "{} or nothing; what it holds is ignored.",
+        '{"templates": [{"templateId", "maxNumber", "attributes": {"ncpus": ["Numeric", "4"], ...}}], "message"}',
+    ),
+    "requestMachines": (
+        "Request machines of a template.",
+        '{"template": {"templateId": "...", "machineCount": 2}}',
+        '{"requestId": "req-...", "message"}; the machines come through getRequestStatus.',
+    ),
+    "requestReturnMachines": (
+        "Give machines back: they are terminated.",
+        '{"machines": [{"name": "...", "machineId": "..."}]}',
+        '{"requestId": "ret-...", "message"}; progress comes through getRequestStatus.',
+    ),
+    "getRequestStatus": (
+        "Say how requests and returns stand, and bring them forward.",
+        '{"requests": [{"requestId": "req-... or ret-..."}]}',
+        '{"requests": [{"requestId", "status", "message", "machines": [...]}]}, in the order asked.',
+    ),
+    "getReturnRequests": (
+        "Name the hosts that the cloud has taken or is taking back.",
+        '{"machines": [{"name": "...", "machineId": "..."}]}: every host that HostFactory has; or {}.',
+        '{"status": "complete", "message", "requests": [{"machine", "machineId", "gracePeriod"}]}',
+    ),
+}
+
+
+@click.group(epilog=_ENVIRONMENT, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hfplugin")
+def cli() -> None:
+    """A HostFactory provider for IBM Spectrum Symphony.
+
+    HostFactory calls the five verbs in its own spelling; each reads one JSON document on standard input, or
+    from -f FILE, and writes one on standard output. The other commands are for people.
+    """
+
+
+def _verb(name: str, text: tuple[str, str, str]) -> click.Command:
+    does, takes, gives = text
+
+    # Only --help comes here: a call of a verb never loads click.
+    def callback(file: str | None) -> None:
+        sys.exit(run(name, ["-f", file] if file else [], os.environ))
+
+    return click.Command(
+        name,
+        callback=callback,
+        params=[click.Option(["-f", "--file"], metavar="FILE", help="Read the input from FILE.")],
+        short_help=does,
+        help=f"{does}\n\n\b\nInput:  {takes}\nOutput: {gives}\n\n{_STATUS}",
+        epilog=_ENVIRONMENT,
+    )
+
+
+for _name, _text in _VERBS.items():
+    cli.add_command(_verb(_name, _text))
+
+
+def _for_people(command: Callable[[Environment], int]) -> None:
+    """Run a command for people: faults go to standard error, exit status 1."""
+    try:
+        status = command(Environment(os.environ))
+    except HFPluginError as error:
+        click.echo(f"hfplugin: {error}", err=True)
+        status = 1
+    sys.exit(status)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def status(as_json: bool) -> None:
+    """Show open requests, unfinished returns and the last true reason per template.
+
+    Reads the state only: the cloud is not asked.
+    """
+    from hfplugin.cli import overview
+
+    def show(environment: Environment) -> int:
+        found = overview.collect(environment)
+        click.echo(json.dumps(found, indent=2)) if as_json else overview.show(found)
+        return 0
+
+    _for_people(show)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def check(as_json: bool) -> None:
+    """Try directories, configuration, credentials and every template, launching nothing.
+
+    Exit status: 0 when all is well, 1 when anything is not; each failure comes with a remedy.
+    """
+    from hfplugin.cli import selfcheck
+
+    def show(environment: Environment) -> int:
+        checks = selfcheck.collect(environment)
+        if as_json:
+            click.echo(json.dumps([check._asdict() for check in checks], indent=2))
+        else:
+            selfcheck.show(checks)
+        return 0 if all(check.is_ok for check in checks) else 1
+
+    _for_people(show)
+
+
+@cli.group("machine-types")
+def machine_types() -> None:
+    """The table that machine attributes are derived from."""
+
+
+@machine_types.command()
+def refresh() -> None:
+    """Fetch the cloud's machine types, so that templates may name types newer than this version."""
+
+    def fetch(environment: Environment) -> int:
+        from hfplugin import catalog
+        from hfplugin.providers.base.registry import ProviderRegistry
+        from hfplugin.site import ConfiguredSite
+        from hfplugin.store import FileStore
+
+        site = ConfiguredSite(environment, FileStore(environment.state_dir), is_strict=False)
+        settings = site.settings
+        refresh_types = ProviderRegistry.spec(settings.provider_type).refresh
+        if refresh_types is None:
+            raise ConfigurationError(f"provider type {settings.provider_type} has no table of machine types")
+        path = catalog.machine_types_path(environment)
+        count = refresh_types(settings.provider, site.context, path)
+        click.echo(f"{count} machine types written to {path}")
+        return 0
+
+    _for_people(fetch)

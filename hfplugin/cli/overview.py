@@ -1,0 +1,144 @@
+"""`hfplugin status`: what the state says is open, unfinished or refused. The cloud is not asked."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hfplugin.hostfactory.environment import Environment
+from hfplugin.model import Machine, MachineState, Request, Result, Return
+from hfplugin.store import FileStore
+from hfplugin.wording import summary
+
+
+def collect(environment: Environment) -> dict[str, Any]:
+    """Read the records; times are seconds since the epoch."""
+    damaged: list[str] = []
+    store = FileStore(environment.state_dir, damaged.append)
+    requests = sorted(store.requests.live(), key=lambda request: request.created)
+    returns = sorted(store.returns.live(), key=lambda record: record.created)
+    return {
+        "provider": environment.provider_name,
+        "state": environment.state_dir,
+        "requests": [_request(request) for request in requests if not request.is_closed],
+        "returns": [_return(record) for record in returns if not record.is_closed],
+        "templates": _templates(requests, store),
+        "damaged": damaged,
+    }
+
+
+def _request(request: Request) -> dict[str, Any]:
+    return {
+        "requestId": request.id,
+        "templateId": request.template.id,
+        "created": int(request.created),
+        "asked": request.units,
+        "ready": _units(request, Result.SUCCEED),
+        "starting": _units(request, Result.EXECUTING),
+        "failed": _units(request, Result.FAIL),
+        "unansweredLaunches": sum(launch.state.is_unsettled for launch in request.launches),
+        "message": summary(request, time.time()),
+    }
+
+
+def _units(request: Request, result: Result) -> int:
+    return sum(machine.units for machine in request.machines if machine.result is result)
+
+
+def _return(record: Return) -> dict[str, Any]:
+    return {
+        "requestId": record.id,
+        "created": int(record.created),
+        "asked": len(record.machines),
+        "pending": [machine.id or machine.name for machine in record.pending],
+        "message": next((machine.message for machine in record.pending if machine.message), ""),
+    }
+
+
+def _templates(requests: list[Request], store: FileStore) -> list[dict[str, Any]]:
+    """Give what runs from each template and the last reason why something of it could not be had."""
+    reasons = store.reasons()
+    ids = sorted({request.template.id for request in requests} | set(reasons))
+    return [
+        {
+            "templateId": template_id,
+            "machines": sum(1 for r in requests if r.template.id == template_id for m in r.machines if _runs(m)),
+            "lastReason": reasons.get(template_id, {}).get("reason", ""),
+            "lastReasonAt": reasons.get(template_id, {}).get("at", 0),
+            "lastReasonRequest": reasons.get(template_id, {}).get("request_id", ""),
+        }
+        for template_id in ids
+    ]
+
+
+def _runs(machine: Machine) -> bool:
+    return machine.state in (MachineState.PENDING, MachineState.RUNNING) and not machine.return_id
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print tables; a long text is folded, not cut."""
+    console = Console()
+    console.print(f"provider {found['provider']}, state in {found['state']}", highlight=False, soft_wrap=True)
+    for path in found["damaged"]:
+        console.print(f"damaged record set aside: {path}", highlight=False, soft_wrap=True)
+    _print(
+        console,
+        "Open requests",
+        ["request", "template", "since", "asked", "ready", "starting", "failed", "what is known"],
+        [
+            [
+                r["requestId"],
+                r["templateId"],
+                _when(r["created"]),
+                r["asked"],
+                r["ready"],
+                r["starting"],
+                r["failed"],
+                r["message"],
+            ]
+            for r in found["requests"]
+        ],
+    )
+    _print(
+        console,
+        "Unfinished returns",
+        ["return", "since", "machines", "still there", "what is known"],
+        [
+            [r["requestId"], _when(r["created"]), r["asked"], ", ".join(r["pending"]), r["message"]]
+            for r in found["returns"]
+        ],
+    )
+    _print(
+        console,
+        "Templates",
+        ["template", "machines", "last reason", "at", "request"],
+        [
+            [
+                t["templateId"],
+                t["machines"],
+                t["lastReason"] or "none",
+                _when(t["lastReasonAt"]),
+                t["lastReasonRequest"],
+            ]
+            for t in found["templates"]
+        ],
+    )
+
+
+def _print(console: Console, title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    if not rows:
+        console.print(f"{title}: none")
+        return
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    console.print(table)
+
+
+def _when(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds)) if seconds else ""

@@ -1,0 +1,110 @@
+"""Records as JSON: the state files' schema, both ways.
+
+A field that has its default is left out, so that a record of ten thousand machines stays small. An unknown
+field is an error, not ignored: rewriting the record would lose it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from hfplugin.errors import ErrorKind, StateError
+from hfplugin.model import (
+    Launch,
+    LaunchState,
+    Machine,
+    MachineState,
+    Phase,
+    Record,
+    Refusal,
+    Request,
+    RequestStatus,
+    Result,
+    Return,
+    ReturnedMachine,
+    Template,
+)
+
+SCHEMA = 1
+
+T = TypeVar("T")
+
+
+def encode(record: Request | Return) -> bytes:
+    """Give the record's file content; schema and generation come first, so that `generation` needs no parser."""
+    head = {"schema": SCHEMA, "generation": record.generation}
+    return json.dumps({**head, **_plain(record, leave_out="generation")}, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(kind: type[Record], content: bytes) -> Record:
+    """Rebuild a record; ValueError when it is damaged or alien, StateError when a newer hfplugin wrote it."""
+    data = json.loads(content)
+    if not isinstance(data, dict):
+        raise ValueError("not a JSON object")
+    schema = data.pop("schema", None)
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise StateError(
+            f"a record has schema {schema}, this hfplugin knows up to {SCHEMA}: install the newer one"
+        )
+    if schema != SCHEMA:
+        raise ValueError(f"schema {schema!r} instead of {SCHEMA}")
+    try:
+        return _build(kind, data)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def generation(head: bytes) -> int:
+    """Read the generation from the first bytes of a record's file; 0 when it cannot be read."""
+    found = _GENERATION.match(head)
+    return int(found[1]) if found else 0
+
+
+_GENERATION = re.compile(rb'\{"schema":\d+,"generation":(\d+)')
+
+
+def _plain(value: Any, leave_out: str = "") -> Any:
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        named: Any = value
+        defaults = named._field_defaults
+        return {
+            field: _plain(member)
+            for field, member in zip(named._fields, value, strict=True)
+            if field != leave_out and (field not in defaults or member != defaults[field])
+        }
+    if isinstance(value, tuple):
+        return [_plain(member) for member in value]
+    return value
+
+
+def _build(kind: Callable[..., T], data: dict[str, Any]) -> T:
+    converters = _CONVERTERS[kind]
+    return kind(**{field: converters[field](v) if field in converters else v for field, v in data.items()})
+
+
+def _one(kind: type[NamedTuple]) -> Callable[[Any], Any]:
+    return lambda data: _build(kind, data)
+
+
+def _many(kind: type[NamedTuple]) -> Callable[[Any], tuple[Any, ...]]:
+    return lambda items: tuple(_build(kind, data) for data in items)
+
+
+_CONVERTERS: dict[Any, dict[str, Callable[[Any], Any]]] = {
+    Template: {},
+    Refusal: {"kind": ErrorKind},
+    Launch: {"state": LaunchState, "errors": _many(Refusal)},
+    Machine: {"state": MachineState, "result": Result},
+    ReturnedMachine: {"state": MachineState, "result": Result},
+    Request: {
+        "template": _one(Template),
+        "phase": Phase,
+        "status": RequestStatus,
+        "launches": _many(Launch),
+        "machines": _many(Machine),
+    },
+    Return: {"status": RequestStatus, "machines": _many(ReturnedMachine)},
+}

@@ -1,0 +1,312 @@
+"""Brings one request forward: launch, settle, observe, give back what failed, close.
+
+Level-triggered: a step looks at the record and at the cloud, does what is due and saves; any call may take it,
+it resumes wherever the last one stopped, and repeating it is safe. The caller holds the request's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from hfplugin.clock import Clock, Deadline
+from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError, StateError
+from hfplugin.logs import log
+from hfplugin.model import (
+    REFUSED_RETURN_SECONDS,
+    REPLAY_SECONDS,
+    SETTLE_SECONDS,
+    Launch,
+    LaunchState,
+    Machine,
+    MachineState,
+    Phase,
+    Refusal,
+    Request,
+    RequestStatus,
+    Result,
+    Sighting,
+)
+from hfplugin.providers.base.provider import Observation, Order, Outcome, Plan, located
+from hfplugin.site import Site
+from hfplugin.store import Store
+from hfplugin.wording import summary
+
+
+class Step(NamedTuple):
+    """A request after launching what could be launched; `is_seeking` while more may still be had later."""
+
+    request: Request
+    is_seeking: bool
+
+
+class Fulfilment:
+    """Takes requests forward with one provider and one store."""
+
+    def __init__(self, store: Store, site: Site, clock: Clock) -> None:
+        self._store = store
+        self._site = site
+        self._clock = clock
+
+    def advance(self, request: Request, view: Observation, launch_until: Deadline) -> Request:
+        """Do all that is due; `view` is what a look at the request's machines has just given."""
+        if request.is_closed:
+            return request
+        request = self._settle(request)
+        request = self._apply(request, view)
+        request = self._bound_pending(request, view)
+        step = self.launch_shortfall(request, launch_until)
+        request = self._give_back_failed(step.request)
+        return self._close_if_done(request, step.is_seeking)
+
+    def launch_shortfall(self, request: Request, until: Deadline) -> Step:
+        """Launch what is missing, place after place, until it is had, nowhere is left or the time is up."""
+        while request.phase is Phase.OPEN and request.shortfall and not self._is_past_deadline(request):
+            if until.has_passed:
+                return Step(request, True)
+            try:
+                plan = self._site.provider.plan(self._order(request))
+            except ProviderError as error:
+                return self._unplanned(request, Refusal(error.kind, error.code, error.message))
+            except ConfigurationError as error:
+                return self._unplanned(request, Refusal(ErrorKind.INVALID, "", str(error)))
+            if plan is None:
+                return Step(request, False)
+            request = self._save(request, request._replace(trouble=()).with_launch(self._frozen(request, plan)))
+            request = self._send(request, request.launches[-1])
+            last = request.launches[-1]
+            if last.state is LaunchState.REFUSED:
+                kinds = {error.kind for error in last.errors}
+                if any(kind.is_permanent for kind in kinds):
+                    return Step(request, False)
+                if ErrorKind.THROTTLED in kinds:
+                    return Step(request, True)
+        return Step(request, True)
+
+    def _unplanned(self, request: Request, reason: Refusal) -> Step:
+        """The launch could not even be planned: for good, or for now."""
+        request = self._save(request, request._replace(trouble=(reason._replace(at=int(self._clock.now())),)))
+        log.warning("launch.unplanned", request_id=request.id, kind=reason.kind, reason=str(reason))
+        self._remember(request, reason)
+        return Step(request, not reason.kind.is_permanent)
+
+    def _order(self, request: Request) -> Order:
+        return Order(
+            request_id=request.id,
+            attempt=len(request.launches) + 1,
+            template=request.template,
+            units=request.shortfall,
+            past=request.launches,
+            exhausted=request.exhausted_attempts,
+        )
+
+    def _frozen(self, request: Request, plan: Plan) -> Launch:
+        attempt = len(request.launches) + 1
+        return Launch(
+            attempt=attempt,
+            token=_token(self._site.context.installation, request.id, str(attempt), plan.region, plan.place),
+            api=plan.api,
+            region=plan.region,
+            account=plan.account,
+            place=plan.place,
+            params=plan.params,
+            units=plan.units,
+            planned_at=self._clock.now(),
+            weight=plan.weight,
+            user_data=self._store.save_text(plan.user_data) if plan.user_data else "",
+        )
+
+    def _send(self, request: Request, launch: Launch) -> Request:
+        """Send a launch whose record is durable, and make its outcome durable. Safe to repeat."""
+        user_data = self._store.load_text(launch.user_data) if launch.user_data else ""
+        called_at = self._clock.now()
+        outcome = self._site.provider.launch(launch, user_data)
+        return self._record(request, launch, outcome, called_at)
+
+    def _record(self, request: Request, launch: Launch, outcome: Outcome, called_at: float) -> Request:
+        at = int(called_at)
+        launch = launch._replace(
+            state=outcome.state,
+            account=launch.account or outcome.account,
+            resource_id=outcome.resource_id,
+            errors=tuple(error._replace(at=at) for error in outcome.errors) or launch.errors,
+        )
+        write = log.info if outcome.sightings else log.warning
+        write(
+            "launch.answered",
+            request_id=request.id,
+            attempt=launch.attempt,
+            place=launch.place,
+            state=launch.state,
+            asked=launch.units,
+            machines=len(outcome.sightings),
+            errors=[str(error) for error in outcome.errors],
+        )
+        for error in outcome.errors:
+            self._remember(request, error)
+        return self._save(request, request.with_launch(launch).adopt(launch, outcome.sightings, called_at))
+
+    def _remember(self, request: Request, reason: Refusal) -> None:
+        """Keep the reason where `hfplugin status` finds it after the request's record is archived."""
+        try:
+            self._store.save_reason(request.template.id, request.id, str(reason), int(self._clock.now()))
+        except StateError as error:
+            log.warning("reason.not_kept", request_id=request.id, reason=str(error))
+
+    def _settle(self, request: Request) -> Request:
+        """Find out what came of launches whose answer is not known, before anything else is asked."""
+        for launch in request.launches:
+            if launch.state.is_unsettled:
+                replays = self._may_replay(request, launch)
+                request = self._send(request, launch) if replays else self._look(request, launch)
+        return request
+
+    def _may_replay(self, request: Request, launch: Launch) -> bool:
+        is_fresh = self._clock.now() - launch.planned_at < REPLAY_SECONDS
+        is_disowned = any(error.code == "IdempotentParameterMismatch" for error in launch.errors)
+        return request.phase is Phase.OPEN and is_fresh and not is_disowned and not self._is_past_deadline(request)
+
+    def _look(self, request: Request, launch: Launch) -> Request:
+        """Search, without launching, for what an unknown launch brought; two empty looks settle it."""
+        now = self._clock.now()
+        try:
+            found = self._site.provider.find_launched(launch, request.id)
+        except ProviderError as error:
+            log.warning("launch.unseen", request_id=request.id, attempt=launch.attempt, reason=str(error))
+            return request
+        if found:
+            outcome = Outcome(LaunchState.SETTLED, found, account=found[0].account)
+            return self._record(request, launch, outcome, launch.planned_at)
+        if launch.first_empty_look is None:
+            return self._save(request, request.with_launch(launch._replace(first_empty_look=now)))
+        if now - launch.first_empty_look < SETTLE_SECONDS:
+            return request
+        log.warning("launch.settled_empty", request_id=request.id, attempt=launch.attempt)
+        return self._save(request, request.with_launch(launch._replace(state=LaunchState.SETTLED)))
+
+    def _apply(self, request: Request, view: Observation) -> Request:
+        """Take over what the look gave; what it did not see stays as it is."""
+        now = self._clock.now()
+        changed = {}
+        is_blind = False
+        for machine in request.live_machines:
+            if machine.id in view.seen:
+                changed[machine.id] = machine.seen(view.seen[machine.id])
+            elif machine.id in view.missing:
+                changed[machine.id] = machine.missing(now)
+            else:
+                is_blind = is_blind or bool(view.failures)
+        for machine in changed.values():
+            self._tell(request, machine)
+        looked = request.blinded(now) if is_blind else request.sighted(now)
+        return self._save(request, looked.with_machines(changed))
+
+    @staticmethod
+    def _tell(request: Request, machine: Machine) -> None:
+        before = next(known for known in request.machines if known.id == machine.id)
+        if machine.result is Result.FAIL and before.result is not Result.FAIL:
+            log.warning("machine.failed", request_id=request.id, machine_id=machine.id, reason=machine.message)
+
+    def _bound_pending(self, request: Request, view: Observation) -> Request:
+        """Fail machines that this very look shows not ready for too long; blind time does not count."""
+        now = self._clock.now()
+        planned = {launch.attempt: launch.planned_at for launch in request.launches}
+        changed = {}
+        for machine in request.machines:
+            if machine.result is not Result.EXECUTING or machine.id not in view.seen:
+                continue
+            age = now - max(machine.launch_time, planned.get(machine.attempt, 0.0)) - request.blind_until(now)
+            if age >= request.pending_timeout:
+                late = f"not ready within {request.pending_timeout} s ({machine.state}): terminated"
+                changed[machine.id] = machine.failed(late)
+                self._tell(request, changed[machine.id])
+        return self._save(request, request.with_machines(changed))
+
+    def _give_back_failed(self, request: Request) -> Request:
+        """Terminate machines that HostFactory was told have failed; it will never return them."""
+        condemned = request.condemned
+        if not condemned:
+            return request
+        try:
+            released = self._site.provider.release([located(machine) for machine in condemned])
+        except ProviderError as error:
+            log.warning("machine.not_released", request_id=request.id, reason=str(error))
+            return request
+        changed = {
+            machine.id: machine._replace(state=MachineState.SHUTTING_DOWN)
+            for machine in condemned
+            if machine.id in released.going
+        }
+        for machine_id, refusal in released.refused.items():
+            log.warning("machine.not_released", request_id=request.id, machine_id=machine_id, reason=str(refusal))
+        return self._save(request, request.with_machines(changed))
+
+    def _close_if_done(self, request: Request, is_seeking: bool) -> Request:
+        if self._is_past_deadline(request) and request.phase is Phase.OPEN:
+            request = self._save(request, request._replace(phase=Phase.CLOSING))
+        if any(launch.state.is_unsettled for launch in request.launches) or self._has_work(request):
+            return request
+        if request.shortfall and is_seeking and request.phase is Phase.OPEN:
+            return request
+        if request.template.all_or_nothing and request.shortfall and self._keeps_machines(request):
+            return self._renounce(request)
+        return self.close(request)
+
+    def _has_work(self, request: Request) -> bool:
+        if any(machine.result is Result.EXECUTING for machine in request.machines):
+            return True
+        # A machine that AWS will not terminate cannot hold the request open for ever; its record stays.
+        patience = self._clock.now() - REFUSED_RETURN_SECONDS
+        return bool(request.condemned) and not request.past_deadline(patience)
+
+    @staticmethod
+    def _keeps_machines(request: Request) -> bool:
+        return any(m.result is not Result.FAIL and not m.return_id for m in request.machines)
+
+    def _renounce(self, request: Request) -> Request:
+        """All or nothing, and not all: nothing. The request closes once every machine is on its way out."""
+        short = f"all or nothing: {request.shortfall} of {request.units} could not be had"
+        changed = {
+            m.id: m.failed(short) for m in request.machines if m.result is not Result.FAIL and not m.return_id
+        }
+        request = self._save(request, request._replace(phase=Phase.CLOSING).with_machines(changed))
+        request = self._give_back_failed(request)
+        return request if request.condemned else self.close(request)
+
+    def close(self, request: Request) -> Request:
+        """Decide the status, once and durably; a request without a machine left leaves the live records."""
+        has_usable = any(m.result is Result.SUCCEED or m.return_id for m in request.machines)
+        status = RequestStatus.COMPLETE if has_usable else RequestStatus.COMPLETE_WITH_ERROR
+        closed = request.closed(status, summary(request, self._clock.now()), self._clock.now())
+        request = self._save(request, closed)
+        log.info("request.closed", request_id=request.id, status=request.status, message=request.message)
+        if request.is_spent:
+            self._store.requests.archive(request)
+        return request
+
+    def _is_past_deadline(self, request: Request) -> bool:
+        return request.past_deadline(self._clock.now())
+
+    def _save(self, before: Request, after: Request) -> Request:
+        return before if after == before else self._store.requests.save(after)
+
+
+def rebuilt(request: Request, sightings: tuple[Sighting, ...]) -> Request:
+    """Put machines that carry the request's tags into a record that lost them."""
+    machines = {}
+    for sighting in sightings:
+        machine = Machine(
+            id=sighting.id,
+            attempt=sighting.attempt,
+            region=sighting.region,
+            account=sighting.account,
+            state=MachineState.PENDING,
+            launch_time=sighting.launch_time,
+        )
+        machines[sighting.id] = machine.seen(sighting)
+    return request.with_machines(machines)
+
+
+def _token(*parts: str) -> str:
+    """Derive a launch's idempotency token: the same launch always has the same one, 48 of EC2's 64 characters."""
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:48]

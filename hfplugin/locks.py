@@ -1,0 +1,77 @@
+"""Locks that hold between processes and hosts: byte ranges of one file per kind.
+
+Byte-range locks (fcntl) work over NFSv4, die with their process and need no clean-up. A key is locked as one
+byte at an offset drawn from it, so ten thousand records need one lock file, not ten thousand.
+Downside: the locks belong to the process, so two threads of it are kept apart by a table here.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hfplugin.errors import BusyError, StateError
+
+# Between two tries for a busy lock: short against a poll, long against a fsync.
+_RETRY_SECONDS = 0.02
+
+
+class Locks:
+    """The locks of one state directory. Take them in the order template, return, request, group."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._files: dict[str, int] = {}
+        self._held: set[tuple[str, int]] = set()
+        self._mutex = threading.Lock()
+
+    @contextmanager
+    def hold(self, kind: str, key: str, wait: float) -> Iterator[None]:
+        """Hold the lock while the block runs; BusyError when it stays taken for `wait` seconds."""
+        slot = (kind, _offset(key))
+        give_up = time.monotonic() + wait
+        while not self._try(slot):
+            if time.monotonic() >= give_up:
+                raise BusyError(f"another call is working on {kind} {key}: try again in a moment")
+            time.sleep(_RETRY_SECONDS)
+        try:
+            yield
+        finally:
+            self._release(slot)
+
+    def _try(self, slot: tuple[str, int]) -> bool:
+        with self._mutex:
+            if slot in self._held:
+                return False
+            try:
+                fcntl.lockf(self._file(slot[0]), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, slot[1])
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    return False
+                raise StateError(f"cannot lock in {self._directory}: {error.strerror}") from error
+            self._held.add(slot)
+            return True
+
+    def _release(self, slot: tuple[str, int]) -> None:
+        with self._mutex:
+            self._held.discard(slot)
+            fcntl.lockf(self._files[slot[0]], fcntl.LOCK_UN, 1, slot[1])
+
+    def _file(self, kind: str) -> int:
+        # Never closed while the process lives: closing any descriptor of the file drops all its locks.
+        if kind not in self._files:
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            path = os.path.join(self._directory, kind)
+            self._files[kind] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._files[kind]
+
+
+def _offset(key: str) -> int:
+    # Two keys that meet in one slot only ever wait for each other.
+    return zlib.crc32(key.encode())

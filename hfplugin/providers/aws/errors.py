@@ -1,0 +1,163 @@
+"""The one table from AWS error codes to what they mean, and the translation of botocore's exceptions.
+
+By code, never by message or HTTP status alone. Sources: EC2's error code reference; Auto Scaling's common
+errors; codes seen in fleet answers. `Unsupported` is "this type is not offered in this zone" for a launch.
+"""
+
+from __future__ import annotations
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    InvalidRegionError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+from botocore.parsers import ResponseParserError
+
+from hfplugin.errors import ErrorKind, ProviderError
+
+MISMATCH = "IdempotentParameterMismatch"
+
+_CODES: dict[ErrorKind, frozenset[str]] = {
+    ErrorKind.THROTTLED: frozenset(
+        {
+            "EC2ThrottledException",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "SlowDown",
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "TooManyRequestsException",
+        }
+    ),
+    ErrorKind.TRANSIENT: frozenset(
+        {
+            "InternalError",
+            "InternalFailure",
+            "InternalServerError",
+            "ServiceUnavailable",
+            "Unavailable",
+            MISMATCH,  # the token was used: something may run under it
+        }
+    ),
+    ErrorKind.CAPACITY: frozenset(
+        {
+            "InsufficientCapacity",
+            "InsufficientCapacityOnHost",
+            "InsufficientFreeAddressesInSubnet",
+            "InsufficientHostCapacity",
+            "InsufficientInstanceCapacity",
+            "InsufficientReservedInstanceCapacity",
+            "ReservationCapacityExceeded",
+            "SpotMaxPriceTooLow",
+            "UnfulfillableCapacity",
+            "Unsupported",
+        }
+    ),
+    ErrorKind.QUOTA: frozenset(
+        {
+            "AddressLimitExceeded",
+            "InstanceLimitExceeded",
+            "LimitExceeded",
+            "MaxFleetCountExceeded",
+            "MaxSpotFleetRequestCountExceeded",
+            "MaxSpotInstanceCountExceeded",
+            "ResourceLimitExceeded",
+            "VcpuLimitExceeded",
+            "VolumeLimitExceeded",
+        }
+    ),
+    ErrorKind.NOT_FOUND: frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}),
+    ErrorKind.AUTH: frozenset(
+        {
+            "AccessDenied",
+            "AccessDeniedException",
+            "AuthFailure",
+            "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+            "Blocked",
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "IncompleteSignature",
+            "InvalidClientTokenId",
+            "MissingAuthenticationToken",
+            "OptInRequired",
+            "PendingVerification",
+            "RequestExpired",
+            "SignatureDoesNotMatch",
+            "UnauthorizedOperation",
+            "UnrecognizedClientException",
+        }
+    ),
+    ErrorKind.INVALID: frozenset(
+        {
+            "IncorrectInstanceState",
+            "MissingParameter",
+            "NoSuchEntity",
+            "OperationNotPermitted",
+            "ParameterNotFound",
+            "UnknownParameter",
+            "UnsupportedOperation",
+            "UnsupportedTenancy",
+            "ValidationError",
+            "ValidationException",
+            "VPCIdNotSpecified",
+        }
+    ),
+}
+_KINDS = {code: kind for kind, codes in _CODES.items() for code in codes}
+
+# Exceptions of botocore that no answer of AWS stands behind.
+_AUTH = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound)
+_INVALID = (ParamValidationError, NoRegionError, InvalidRegionError)
+_TRANSPORT = (HTTPClientError, ResponseParserError)
+
+
+def kind_of(code: str, http_status: int = 0) -> ErrorKind:
+    """Say what a code means; an unknown one is UNKNOWN, or TRANSIENT when it came with a 5xx."""
+    if code in _KINDS:
+        return _KINDS[code]
+    if code.startswith("Invalid"):
+        return ErrorKind.INVALID
+    if code.endswith("LimitExceeded"):
+        return ErrorKind.QUOTA
+    return ErrorKind.TRANSIENT if http_status >= 500 else ErrorKind.UNKNOWN
+
+
+def translate(error: Exception) -> ProviderError:
+    """Give the ProviderError for what botocore raised."""
+    if isinstance(error, ClientError):
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        message = str(error.response.get("Error", {}).get("Message", ""))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return ProviderError(kind_of(code, status), code, _one_line(message))
+    return ProviderError(_kind_of_exception(error), type(error).__name__, _one_line(str(error)))
+
+
+def is_first_answer(error: Exception) -> bool:
+    """True when AWS answered the first attempt: only then does a refusal prove that nothing was launched."""
+    if not isinstance(error, ClientError):
+        return isinstance(error, (*_AUTH, *_INVALID))
+    return not error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+
+
+def _kind_of_exception(error: Exception) -> ErrorKind:
+    if isinstance(error, _AUTH):
+        return ErrorKind.AUTH
+    if isinstance(error, _INVALID):
+        return ErrorKind.INVALID
+    return ErrorKind.TRANSIENT if isinstance(error, _TRANSPORT) else ErrorKind.UNKNOWN
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)

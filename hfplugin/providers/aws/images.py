@@ -1,0 +1,90 @@
+"""Resolves what a template leaves open before a launch is frozen: the AMI behind a name, its root device, the
+version of a launch template. Reads only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError
+from hfplugin.providers.aws.client import Clients
+from hfplugin.providers.aws.errors import AWS_ERRORS, translate
+from hfplugin.providers.aws.template import AWSTemplate
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import ResponseLaunchTemplateDataTypeDef
+
+# A parameter of AWS Systems Manager that holds an AMI id, in EC2's own notation.
+_SSM_PREFIX = "resolve:ssm:"
+
+# Where EC2 does not know the image it refuses the launch itself, and this name is never used.
+_ROOT_OF_UNKNOWN_IMAGE = "/dev/xvda"
+
+
+class Resolved(NamedTuple):
+    """What is fixed for one launch. Empty texts: the launch template says, or nothing has to be said.
+
+    `root_device` is empty when the root volume is to be left as the image or launch template has it.
+    """
+
+    image_id: str = ""
+    root_device: str = ""
+    launch_template_version: str = ""
+
+
+def resolve(clients: Clients, region: str, template: AWSTemplate) -> Resolved:
+    """Fix what the template leaves open. ProviderError when AWS cannot say."""
+    try:
+        version, data = _launch_template(clients, region, template)
+        image = _image_id(clients, region, template.image_id or data.get("ImageId", ""))
+        keeps_volumes = bool(data.get("BlockDeviceMappings")) and not _asks_for_volume(template)
+        wants_root = _asks_for_volume(template) or template.encrypted
+        root = "" if keeps_volumes or not wants_root else _root_device(clients, region, template, image)
+    except AWS_ERRORS as error:
+        raise translate(error) from error
+    return Resolved(image if template.image_id else "", root, version)
+
+
+def _asks_for_volume(template: AWSTemplate) -> bool:
+    return bool(template.root_device_volume_size or template.volume_type or template.iops or template.kms_key_id)
+
+
+def _launch_template(
+    clients: Clients, region: str, template: AWSTemplate
+) -> tuple[str, ResponseLaunchTemplateDataTypeDef]:
+    """Give the launch template's version as a number, so that a replay means the same, and its content."""
+    if not template.launch_template_id:
+        return "", {}
+    wanted = template.launch_template_version or "$Default"
+    answer = clients.ec2(region).describe_launch_template_versions(
+        LaunchTemplateId=template.launch_template_id, Versions=[wanted]
+    )
+    if not answer["LaunchTemplateVersions"]:
+        raise ConfigurationError(f"launchTemplateId {template.launch_template_id} has no version {wanted}")
+    version = answer["LaunchTemplateVersions"][0]
+    return str(version["VersionNumber"]), version["LaunchTemplateData"]
+
+
+def _image_id(clients: Clients, region: str, image: str) -> str:
+    if not image.startswith(_SSM_PREFIX):
+        return image
+    answer = clients.ssm(region).get_parameter(Name=image.removeprefix(_SSM_PREFIX))
+    return answer["Parameter"]["Value"]
+
+
+def _root_device(clients: Clients, region: str, template: AWSTemplate, image: str) -> str:
+    """Give the name under which the image has its root volume: a mapping for it needs that very name."""
+    if template.root_device_name:
+        return template.root_device_name
+    if not image:
+        raise ConfigurationError(
+            f"launchTemplateId {template.launch_template_id} names no image, so the root volume's settings "
+            "cannot be applied: set imageId or rootDeviceName, or encrypted to false"
+        )
+    try:
+        images = clients.ec2(region).describe_images(ImageIds=[image])["Images"]
+    except AWS_ERRORS as error:
+        translated = translate(error)
+        if translated.kind is ErrorKind.INVALID:
+            return _ROOT_OF_UNKNOWN_IMAGE
+        raise ProviderError(translated.kind, translated.code, f"DescribeImages: {translated.message}") from error
+    return images[0].get("RootDeviceName", _ROOT_OF_UNKNOWN_IMAGE) if images else _ROOT_OF_UNKNOWN_IMAGE

@@ -1,0 +1,171 @@
+"""What a cloud has to be able to do for hfplugin, and the values that pass between it and the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from hfplugin.model import Launch, LaunchState, Machine, Refusal, Sighting, Template
+from hfplugin.providers.base.cache import Cache
+
+
+class Context(NamedTuple):
+    """What a provider is told of the installation it works for; `cache` is for what can be found out again."""
+
+    provider_name: str
+    installation: str
+    cache: Cache
+
+
+class Order(NamedTuple):
+    """What is to be launched next for a request: `units` capacity units, knowing what was tried before.
+
+    `exhausted` are the attempts whose place refused for capacity or quota, gave nothing, or gave a machine that
+    failed: their places are not asked again for this request.
+    """
+
+    request_id: str
+    attempt: int
+    template: Template
+    units: int
+    past: tuple[Launch, ...] = ()
+    exhausted: frozenset[int] = frozenset()
+
+
+class Plan(NamedTuple):
+    """One launch, ready to be frozen into a record: everything that the cloud will be told.
+
+    `units` is what this call asks for, at most what was ordered plus less than one machine's `weight`.
+    """
+
+    api: str
+    region: str
+    account: str
+    place: str
+    params: dict[str, Any]
+    units: int
+    weight: int = 1
+    user_data: str = ""
+
+
+class Outcome(NamedTuple):
+    """What came of a launch or of settling one; `state` is never PLANNED."""
+
+    state: LaunchState
+    sightings: tuple[Sighting, ...] = ()
+    errors: tuple[Refusal, ...] = ()
+    resource_id: str = ""
+    account: str = ""
+
+
+class Observation(NamedTuple):
+    """What the cloud says of the machines that were asked about.
+
+    A machine in neither `seen` nor `missing` could not be observed: nothing is known, nothing may change.
+    """
+
+    seen: Mapping[str, Sighting] = {}
+    missing: frozenset[str] = frozenset()
+    failures: tuple[Refusal, ...] = ()
+
+
+class Located(NamedTuple):
+    """A machine by its address in the cloud: enough to observe or release it without its request."""
+
+    id: str
+    region: str
+    account: str = ""
+
+
+class Released(NamedTuple):
+    """What came of a release, machine by machine; one in neither part was not answered: ask again."""
+
+    going: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
+    refused: Mapping[str, Refusal] = {}
+
+
+class Host(NamedTuple):
+    """A host as HostFactory knows it: either text may be empty, not both."""
+
+    name: str
+    machine_id: str
+
+
+class Found(NamedTuple):
+    """What a search for one host in the whole cloud gave.
+
+    `is_ours` is by tag. Nothing found and `is_complete`: it does not exist; not complete: nothing is known.
+    """
+
+    sighting: Sighting | None
+    is_ours: bool
+    is_complete: bool
+
+
+class Check(NamedTuple):
+    """One line of a self-check; `remedy` says what to do when it is not ok."""
+
+    subject: str
+    is_ok: bool
+    detail: str
+    remedy: str = ""
+
+
+class Provider(Protocol):
+    """One cloud, as one installation uses it.
+
+    Every method may be repeated and may be called by several processes at once. Failures of the cloud come
+    back in the value where a part of the answer can still be used; else as ProviderError.
+    """
+
+    def plan(self, order: Order) -> Plan | None:
+        """Decide the next launch, reading the cloud at most; None when every place has refused or failed.
+
+        Raises ProviderError (a look-up failed), ConfigurationError (the template cannot be launched).
+        """
+
+    def launch(self, launch: Launch, user_data: str) -> Outcome:
+        """Send the launch exactly as frozen, under its token. Sending it again never launches more."""
+
+    def find_launched(self, launch: Launch, request_id: str) -> tuple[Sighting, ...]:
+        """Look, without launching, for what a launch of unknown outcome brought; ProviderError if unseen."""
+
+    def observe(self, machines: Sequence[Located]) -> Observation:
+        """Say what the machines are doing now."""
+
+    def release(self, machines: Sequence[Located]) -> Released:
+        """Give machines back for good; one bad id never spoils the others."""
+
+    def find_hosts(self, hosts: Sequence[Host]) -> list[Found]:
+        """Search all configured regions for hosts that no record knows; one answer per host, in order."""
+
+    def find_request(self, request_id: str) -> tuple[Sighting, ...]:
+        """Give every machine tagged with the request's id; ProviderError unless every region answered."""
+
+    def check(self, templates: Sequence[Template]) -> list[Check]:
+        """Try credentials and, without launching, every template."""
+
+
+def located(machine: Machine) -> Located:
+    return Located(machine.id, machine.region, machine.account)
+
+
+class ProviderSpec(NamedTuple):
+    """All that hfplugin knows of a kind of provider before it makes one.
+
+    `config_type` is what pydantic validates the provider's configuration section into, and `template_type`
+    gives the pydantic model of its part of a template; both accept the camelCase keys of the files.
+    `attributes` derives HostFactory's attributes of a template (template part, settings, refreshed machine
+    types' file), `tags` gives the machine tags it asks for. `convert` turns a configuration file in another
+    product's form into ours and gives warnings. `refresh` fetches the cloud's machine types into a file.
+    """
+
+    provider_type: str
+    config_type: type[Any]
+    template_type: Callable[[], type[Any]]
+    create: Callable[[Any, Context], Provider]
+    attributes: Callable[[Any, Any, str], dict[str, list[str]]]
+    tags: Callable[[Any], dict[str, str]]
+    convert: Callable[[dict[str, Any]], tuple[dict[str, Any], list[str]]] | None = None
+    refresh: Callable[[Any, Context, str], int] | None = None

@@ -1,0 +1,323 @@
+"""The JSON file store: requests, returns, user data and the installation's id under one directory.
+
+One file a record, so that a call costs what its own records cost. A write is durable when it returns
+(temporary file, fsync, rename, fsync of the directory) and refuses to overwrite what another call wrote
+since the load. Nothing here knows what a record means.
+strs are strings: importing `pathlib` would cost a store-only call as much as all its work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from os.path import join
+from typing import Any, Generic, Protocol
+
+from hfplugin import codec
+from hfplugin.errors import ConflictError, DamagedError, StateError
+from hfplugin.locks import Locks
+from hfplugin.model import Record, Request, Return
+
+REQUEST_PREFIX = "req-"
+RETURN_PREFIX = "ret-"
+
+# A temporary file this old belongs to a call that was killed.
+_STALE_SECONDS = 3600
+
+_UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_ID = re.compile(rf"(req|ret)-{_UUID4}")
+
+
+def new_id(prefix: str) -> str:
+    import uuid
+
+    return prefix + str(uuid.uuid4())
+
+
+def is_id(text: str, prefix: str) -> bool:
+    """True for an id that hfplugin could have given; anything else never touches a path."""
+    return text.startswith(prefix) and _ID.fullmatch(text) is not None
+
+
+class Records(Protocol[Record]):
+    """Records of one kind. Ids are those of `new_id`."""
+
+    def load(self, record_id: str) -> Record | None:
+        """Give a live or archived record, None when there is none; DamagedError when it had to be set aside."""
+
+    def save(self, record: Record) -> Record:
+        """Write durably and give the record with its new generation; ConflictError when another call was first.
+
+        A new record has generation 0.
+        """
+
+    def live(self) -> Iterator[Record]:
+        """Give every record that is not archived, in no order; a damaged one is set aside and passed over."""
+
+    def archive(self, record: Record) -> None:
+        """Move a saved record out of the live ones; `load` still finds it until it is pruned."""
+
+
+class Folder(Generic[Record]):
+    """`Records` as files `<id>.json` in a directory, archived by day under `archive/`."""
+
+    def __init__(self, directory: str, archive: str, kind: type[Record], on_damage: Callable[[str], None]) -> None:
+        self._directory = directory
+        self._archive = archive
+        self._kind: type[Record] = kind
+        self._on_damage = on_damage
+
+    def load(self, record_id: str) -> Record | None:
+        for path in (self._path(record_id), *self._archived_paths(record_id)):
+            try:
+                return self._read(path)
+            except FileNotFoundError:
+                continue
+        return None
+
+    def save(self, record: Record) -> Record:
+        path = self._path(record.id)
+        saved = record._replace(generation=record.generation + 1)
+
+        def check() -> None:
+            if _generation_at(path) != record.generation:
+                raise ConflictError(f"{record.id} was changed by another call meanwhile")
+
+        write(path, codec.encode(saved), check)
+        return saved
+
+    def live(self) -> Iterator[Record]:
+        for path in _files(self._directory):
+            try:
+                yield self._read(path)
+            except (FileNotFoundError, StateError):
+                continue  # archived meanwhile, or set aside and reported by on_damage
+
+    def archive(self, record: Record) -> None:
+        day = join(self._archive, time.strftime("%Y-%m-%d", time.gmtime()))
+        try:
+            make_directory(day)
+            os.rename(self._path(record.id), join(day, f"{record.id}.json"))
+        except FileNotFoundError:
+            return  # archived by another call
+        except OSError as error:
+            raise StateError(f"cannot archive {record.id}: {error.strerror}") from error
+
+    def _path(self, record_id: str) -> str:
+        if _ID.fullmatch(record_id) is None:
+            raise ValueError(f"not a record id: {record_id!r}")
+        return join(self._directory, f"{record_id}.json")
+
+    def _archived_paths(self, record_id: str) -> Iterator[str]:
+        for day in sorted(_names(self._archive), reverse=True):
+            yield join(self._archive, day, f"{record_id}.json")
+
+    def _read(self, path: str) -> Record:
+        try:
+            with open(path, "rb") as file:
+                content = file.read()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StateError(f"cannot read {path}: {error.strerror}") from error
+        try:
+            return codec.decode(self._kind, content)
+        except ValueError as error:
+            aside = f"{path}.damaged-{int(time.time())}"
+            os.rename(path, aside)
+            self._on_damage(aside)
+            raise DamagedError(f"{path} is damaged ({error}) and was set aside as {aside}") from error
+
+
+class Store(Protocol):
+    """All state of one provider instance."""
+
+    @property
+    def requests(self) -> Records[Request]: ...
+
+    @property
+    def returns(self) -> Records[Return]: ...
+
+    @property
+    def locks(self) -> Locks: ...
+
+    def installation(self) -> str:
+        """Give the random id of this state directory, made at the first call."""
+
+    def save_text(self, text: str) -> str:
+        """Keep a text (user data) once and give its SHA-256, in hexadecimal."""
+
+    def load_text(self, digest: str) -> str:
+        """Give back a kept text; StateError when it is gone."""
+
+    def save_reason(self, template_id: str, request_id: str, reason: str, at: int) -> None:
+        """Keep the last reason why something of a template could not be had, for `reasons`."""
+
+
+class FileStore:
+    """The state under one directory, made at the first write with mode 0700, its files 0600.
+
+    `history_days` is how long archived records are kept.
+    """
+
+    def __init__(self, root: str, on_damage: Callable[[str], None] = lambda path: None) -> None:
+        self.root = root
+        archive = join(root, "archive")
+        self.requests: Records[Request] = Folder(join(root, "requests"), archive, Request, on_damage)
+        self.returns: Records[Return] = Folder(join(root, "returns"), archive, Return, on_damage)
+        self.locks = Locks(join(root, "locks"))
+
+    def installation(self) -> str:
+        path = join(self.root, "installation")
+        try:
+            return _read_text(path).strip()
+        except FileNotFoundError:
+            return self._new_installation(path)
+        except OSError as error:
+            raise StateError(f"cannot read {path}: {error.strerror}") from error
+
+    def _new_installation(self, path: str) -> str:
+        def check() -> None:
+            if os.path.exists(path):
+                raise ConflictError("another call made the installation id first")
+
+        fresh = os.urandom(6).hex()
+        try:
+            with self.locks.hold("installation", "", wait=5):
+                write(path, fresh.encode() + b"\n", check)
+        except ConflictError:
+            return _read_text(path).strip()
+        return fresh
+
+    def save_text(self, text: str) -> str:
+        import hashlib
+
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        path = join(self.root, "userdata", digest)
+        if not os.path.exists(path):
+            write(path, text.encode())
+        return digest
+
+    def load_text(self, digest: str) -> str:
+        path = join(self.root, "userdata", digest)
+        try:
+            return _read_text(path)
+        except OSError as error:
+            raise StateError(f"cannot read user data {path}: {error.strerror}") from error
+
+    def save_reason(self, template_id: str, request_id: str, reason: str, at: int) -> None:
+        content = json.dumps({"template_id": template_id, "request_id": request_id, "reason": reason, "at": at})
+        write(join(self.root, "health", "reasons", f"{template_id}.json"), content.encode())
+
+    def reasons(self) -> dict[str, dict[str, Any]]:
+        """Give what `save_reason` kept, by template id; what cannot be read is left out."""
+        found = {}
+        for path in _files(join(self.root, "health", "reasons")):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                reason = json.loads(_read_text(path))
+                found[reason["template_id"]] = reason
+        return found
+
+    def prune(self, days: int, at_most: int = 200) -> None:
+        """Delete archived records older than `days`, a few files a call so that no call pays for the history."""
+        limit = time.strftime("%Y-%m-%d", time.gmtime(time.time() - days * 86400))
+        for day in sorted(_names(join(self.root, "archive"))):
+            if day >= limit or at_most <= 0:
+                return
+            folder = join(self.root, "archive", day)
+            for name in _names(folder)[:at_most]:
+                _unlink(join(folder, name))
+                at_most -= 1
+            if not _names(folder):
+                os.rmdir(folder)
+
+
+def write(path: str, content: bytes, check: Callable[[], None] = lambda: None) -> None:
+    """Replace a file durably and atomically; `check` runs last before the rename and may raise to stop it.
+
+    StateError when it cannot be written; the old content is then untouched.
+    """
+    directory, name = os.path.split(path)
+    temporary = join(directory, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    try:
+        make_directory(directory)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            check()
+            os.rename(temporary, path)
+        except BaseException:
+            _unlink(temporary)
+            raise
+        _sync_directory(directory)
+    except OSError as error:
+        raise StateError(
+            f"cannot write {path}: {error.strerror}: make room or mend the permissions of {directory}"
+        ) from error
+
+
+def make_directory(path: str) -> None:
+    """Make a private directory and what is missing above it, durably."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(os.path.abspath(path))
+    make_directory(parent)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    _sync_directory(parent)
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _generation_at(path: str) -> int:
+    try:
+        with open(path, "rb") as file:
+            return codec.generation(file.read(80))
+    except FileNotFoundError:
+        return 0
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StateError(f"cannot list {directory}: {error.strerror}") from error
+
+
+def _files(directory: str) -> Iterator[str]:
+    for name in _names(directory):
+        if name.endswith(".json"):
+            yield join(directory, name)
+        elif name.endswith(".tmp"):
+            _sweep(join(directory, name))
+
+
+def _sweep(path: str) -> None:
+    with contextlib.suppress(OSError):
+        if time.time() - os.stat(path).st_mtime > _STALE_SECONDS:
+            os.unlink(path)
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _read_text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()

@@ -1,0 +1,58 @@
+"""What hfplugin says to people about a request: one line, within what HostFactory shows."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from hfplugin.model import Refusal, Request, Result
+
+# HostFactory's consoles cut longer messages.
+LONGEST = 500
+
+
+def summary(request: Request, now: float) -> str:
+    """Say how much was had of what was asked, why not all, and since when the cloud cannot be seen."""
+    parts = [_count(request)]
+    reason = last_reason(request)
+    if reason is not None:
+        parts.append(str(reason))
+    failed = Counter(machine.message for machine in request.machines if machine.result is Result.FAIL)
+    parts += [f"{count} failed: {message}" for message, count in failed.most_common(2) if message]
+    if request.blind_since is not None and now > request.blind_since:
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(request.blind_since))
+        parts.append(f"the cloud cannot be observed since {since}")
+    return one_line("; ".join(parts))
+
+
+def last_reason(request: Request) -> Refusal | None:
+    """Give the latest reason why something could not be launched, if it still matters."""
+    reasons = [error for launch in request.launches for error in launch.errors] + [*request.trouble]
+    if not reasons or (not request.shortfall and not request.trouble and not _is_waiting(request)):
+        return None
+    return max(reasons, key=lambda reason: reason.at)
+
+
+def _is_waiting(request: Request) -> bool:
+    return any(launch.state.is_unsettled for launch in request.launches)
+
+
+def _count(request: Request) -> str:
+    ready = sum(m.units for m in request.machines if m.result is Result.SUCCEED)
+    starting = sum(m.units for m in request.machines if m.result is Result.EXECUTING)
+    returned = sum(m.units for m in request.machines if m.return_id)
+    parts = [f"{ready} of {request.units} ready"]
+    if starting:
+        parts.append(f"{starting} starting")
+    if returned:
+        parts.append(f"{returned} returned")
+    return ", ".join(parts)
+
+
+def one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
