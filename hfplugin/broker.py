@@ -6,7 +6,8 @@ from what is saved. What another call is working on is answered from its record.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from hfplugin.clock import Clock
@@ -23,7 +24,6 @@ from hfplugin.errors import (
 from hfplugin.logs import log
 from hfplugin.model import (
     Machine,
-    MachineState,
     Phase,
     Refusal,
     Request,
@@ -35,7 +35,7 @@ from hfplugin.model import (
 )
 from hfplugin.site import Site
 from hfplugin.store import REQUEST_PREFIX, RETURN_PREFIX, Store, is_id, new_id
-from hfplugin.wording import counted, summary
+from hfplugin.wording import counted, last_reason, summary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 # Chunks are launched for at most this long in one call; polls go on from there.
 LAUNCH_SECONDS = 60.0
 
-# How long a call waits for a record that another one holds, before it answers from what is known.
+# How long a call waits in all for records that others hold, before it answers from what is known.
 _WAIT_SECONDS = 2.0
 
 # A request's template lock is held while live machines are described: wait as long as that may take.
@@ -84,6 +84,7 @@ class Broker:
         self._site = site
         self._clock = clock
         self._launch_until = clock.deadline(min(LAUNCH_SECONDS, time_limit))
+        self._patience = _WAIT_SECONDS
 
     def request_machines(self, template_id: str, units: int) -> Accepted:
         """Launch capacity units of a template; what cannot be had at once is sought by later polls.
@@ -102,8 +103,9 @@ class Broker:
             request = step.request
             if not step.is_seeking and not request.machines:
                 request = self._fulfilment.close(request)
-        if request.is_closed:
-            raise RefusedError(f"template {template.id}: nothing could be launched: {request.message}")
+        reason = last_reason(request)
+        if request.is_closed and reason is not None and reason.kind.is_permanent:
+            raise RefusedError(f"template {template.id}: {reason}")
         return Accepted(request.id, "; ".join(filter(None, (note, summary(request, self._clock.now())))))
 
     def _admit(self, request_id: str, template: Template, units: int) -> tuple[Request, str]:
@@ -234,12 +236,12 @@ class Broker:
             return record
 
     def _advanced_request(self, record: Request, view: Observation) -> Request:
-        with self._store.locks.hold("request", record.id, _WAIT_SECONDS):
+        with self._held("request", record.id):
             current = self._store.requests.load(record.id) or record
             return self._fulfilment.advance(current, view, self._launch_until)
 
     def _advanced_return(self, record: Return, view: Observation) -> Return:
-        with self._store.locks.hold("return", record.id, _WAIT_SECONDS):
+        with self._held("return", record.id):
             current = self._store.returns.load(record.id) or record
             return self._returns.advance(current, view)
 
@@ -276,30 +278,49 @@ class Broker:
         view = self._look([machine for _, _, machine in kept if machine.is_live])
         if view.failures and not view.seen and not view.missing:
             raise ProviderError(view.failures[0].kind, view.failures[0].code, view.failures[0].message)
-        lost = []
-        for host, request, machine in kept:
-            after = self._noted(request, machine, view)
-            if after.state not in (MachineState.PENDING, MachineState.RUNNING):
-                lost.append(Lost(host.name or after.name, after.id, 0))
+        self._note(kept, view)
+        now = self._clock.now()
+        judged = [(host, _judged(machine, view, now)) for host, _, machine in kept]
+        lost = [Lost(host.name or machine.name, machine.id, 0) for host, machine in judged if _is_lost(machine)]
         return lost + self._lost_strangers(hosts, roll)
 
-    def _noted(self, request: Request, machine: Machine, view: Observation) -> Machine:
-        """Keep in the record that a machine is missing or gone, so that the next look can build on it."""
-        after = _judged(machine, view, self._clock.now())
-        if after == machine or (after.state is machine.state and after.missing_since is machine.missing_since):
-            return after
+    def _note(self, looked: Sequence[tuple[Host, Request, Machine]], view: Observation) -> None:
+        """Keep in the records which machines are missing or gone, so that the next look can build on it."""
+        noted: dict[str, set[str]] = {}
+        for _, request, machine in looked:
+            after = _judged(machine, view, self._clock.now())
+            if _is_lost(after) != _is_lost(machine) or after.missing_since != machine.missing_since:
+                noted.setdefault(request.id, set()).add(machine.id)
+        for request_id, ids in noted.items():
+            try:
+                with self._held("request", request_id):
+                    self._note_in(request_id, ids, view)
+            except StateError as error:
+                log.warning("machine.not_noted", request_id=request_id, reason=str(error))
+
+    def _note_in(self, request_id: str, ids: set[str], view: Observation) -> None:
+        request = self._store.requests.load(request_id)
+        if request is None or request.is_spent:
+            return
+        machines = {m.id: _judged(m, view, self._clock.now()) for m in request.machines if m.id in ids}
+        changed = request.with_machines(machines)
+        if changed != request:
+            self._store.requests.save(changed)
+        for machine in machines.values():
+            if _is_lost(machine):
+                log.info("machine.lost", request_id=request_id, machine_id=machine.id, state=machine.state)
+
+    @contextmanager
+    def _held(self, kind: str, record_id: str) -> Iterator[None]:
+        """Hold a record's lock, waiting for no more than is left of this call's patience."""
+        began = self._clock.monotonic()
         try:
-            with self._store.locks.hold("request", request.id, _WAIT_SECONDS):
-                current = self._store.requests.load(request.id)
-                if current is not None and not current.is_spent:
-                    fresh = {
-                        m.id: _judged(m, view, self._clock.now()) for m in current.machines if m.id == machine.id
-                    }
-                    self._store.requests.save(current.with_machines(fresh))
-        except StateError as error:
-            log.warning("machine.not_noted", machine_id=machine.id, reason=str(error))
-        log.info("machine.lost", machine_id=machine.id, state=after.state, request_id=request.id)
-        return after
+            with self._store.locks.hold(kind, record_id, self._patience):
+                self._patience -= self._clock.monotonic() - began
+                yield
+        except BusyError:
+            self._patience = 0.0
+            raise
 
     def _lost_strangers(self, hosts: Sequence[Host], roll: Roll) -> list[Lost]:
         """Hosts that no record has: only one that is seen, ours and not running, is lost."""
@@ -334,6 +355,10 @@ class Broker:
         from hfplugin.returns import Returns
 
         return Returns(self._store, self._site, self._clock)
+
+
+def _is_lost(machine: Machine) -> bool:
+    return not machine.state.is_starting_or_up
 
 
 def _judged(machine: Machine, view: Observation, now: float) -> Machine:

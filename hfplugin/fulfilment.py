@@ -282,6 +282,7 @@ class Fulfilment:
         log.info("request.closed", request_id=request.id, status=request.status, message=request.message)
         if request.is_spent:
             self._store.requests.archive(request)
+            self._store.prune(self._site.settings.requests.history_days)
         return request
 
     def _is_past_deadline(self, request: Request) -> bool:

@@ -49,12 +49,13 @@ class Locks:
         with self._mutex:
             if slot in self._held:
                 return False
+            file = self._file(slot[0])
             try:
-                fcntl.lockf(self._file(slot[0]), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, slot[1])
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, slot[1])
             except OSError as error:
                 if error.errno in (errno.EACCES, errno.EAGAIN):
                     return False
-                raise StateError(f"cannot lock in {self._directory}: {error.strerror}") from error
+                raise self._failure(error) from error
             self._held.add(slot)
             return True
 
@@ -66,10 +67,16 @@ class Locks:
     def _file(self, kind: str) -> int:
         # Never closed while the process lives: closing any descriptor of the file drops all its locks.
         if kind not in self._files:
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
             path = os.path.join(self._directory, kind)
-            self._files[kind] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.makedirs(self._directory, mode=0o700, exist_ok=True)
+                self._files[kind] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise self._failure(error) from error
         return self._files[kind]
+
+    def _failure(self, error: OSError) -> StateError:
+        return StateError(f"cannot lock in {self._directory}: {error.strerror}: let this user write there")
 
 
 def _offset(key: str) -> int:

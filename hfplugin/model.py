@@ -384,7 +384,10 @@ class Request(NamedTuple):
 
 
 class ReturnedMachine(NamedTuple):
-    """One machine of a return, with enough to finish the return without its request's record."""
+    """One machine of a return, with enough to finish the return without its request's record.
+
+    `is_found`: the cloud's address of it is known. `is_marked`: its request says that it was given back.
+    """
 
     id: str
     name: str
@@ -400,6 +403,7 @@ class ReturnedMachine(NamedTuple):
     machine_type: str = ""
     tags: dict[str, str] = {}
     is_found: bool = True
+    is_marked: bool = False
     refused_since: float | None = None
 
     def done(self, message: str = "") -> ReturnedMachine:

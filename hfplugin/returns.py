@@ -84,6 +84,7 @@ class Returns:
             return record
         record = self._save(record, self._found(record))
         record = self._save(record, self._observed(record, view))
+        record = self._save(record, self._marked(record))
         record = self._save(record, self._released(record))
         return self._close_if_done(record)
 
@@ -120,18 +121,27 @@ class Returns:
     def _is_past_consistency(self, machine: ReturnedMachine) -> bool:
         return self._clock.now() - machine.launch_time >= CONSISTENCY_SECONDS
 
-    def _released(self, record: Return) -> Return:
-        """Terminate what still runs, request by request, each marked there first."""
+    def _marked(self, record: Return) -> Return:
+        """Say in their requests that the machines are given back, so that nothing replaces them."""
         waiting = [
             (index, machine)
             for index, machine in enumerate(record.machines)
-            if machine.result is Result.EXECUTING and machine.is_found and not machine.state.is_going
+            if machine.result is Result.EXECUTING and machine.is_found and not machine.is_marked
         ]
-        marked: list[tuple[int, ReturnedMachine]] = []
+        changed: dict[int, ReturnedMachine] = {}
         for request_id, entries in groupby(sorted(waiting, key=_by_request), key=_by_request):
             group = list(entries)
             if self._mark(request_id, record.id, [machine.id for _, machine in group]):
-                marked += group
+                changed |= {index: machine._replace(is_marked=True) for index, machine in group}
+        return record.with_machines(changed)
+
+    def _released(self, record: Return) -> Return:
+        """Terminate what still runs."""
+        marked = [
+            (index, machine)
+            for index, machine in enumerate(record.machines)
+            if machine.result is Result.EXECUTING and machine.is_marked and not machine.state.is_going
+        ]
         if not marked:
             return record
         addresses = [Located(machine.id, machine.region, machine.account) for _, machine in marked]
@@ -159,7 +169,7 @@ class Returns:
         return machine._replace(message=message, refused_since=since, result=result)
 
     def _mark(self, request_id: str, return_id: str, ids: list[str]) -> bool:
-        """Say in the request that HostFactory gave these back, so that nothing replaces them; False when busy."""
+        """Say in the request that HostFactory gave these back; False when another call works on it."""
         return self._change(request_id, ids, lambda machine: machine.returned(return_id))
 
     def _mark_gone(self, request_id: str, return_id: str, ids: list[str]) -> bool:
@@ -205,6 +215,7 @@ class Returns:
         record = self._save(record, after)
         if record.is_closed:
             self._store.returns.archive(record)
+            self._store.prune(self._site.settings.requests.history_days)
         return record
 
     def _save(self, before: Return, after: Return) -> Return:

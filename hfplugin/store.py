@@ -28,6 +28,9 @@ RETURN_PREFIX = "ret-"
 # A temporary file this old belongs to a call that was killed.
 _STALE_SECONDS = 3600
 
+# Deleting this many files costs a call about as much as one fsync.
+_PRUNED_AT_ONCE = 200
+
 _UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _ID = re.compile(rf"(req|ret)-{_UUID4}")
 
@@ -157,12 +160,12 @@ class Store(Protocol):
     def save_reason(self, template_id: str, request_id: str, reason: str, at: int) -> None:
         """Keep the last reason why something of a template could not be had, for `reasons`."""
 
+    def prune(self, days: int) -> None:
+        """Delete archived records older than `days`, a few a call so that no call pays for the history."""
+
 
 class FileStore:
-    """The state under one directory, made at the first write with mode 0700, its files 0600.
-
-    `history_days` is how long archived records are kept.
-    """
+    """The state under one directory, made at the first write with mode 0700, its files 0600."""
 
     def __init__(self, root: str, on_damage: Callable[[str], None] = lambda path: None) -> None:
         self.root = root
@@ -222,8 +225,8 @@ class FileStore:
                 found[reason["template_id"]] = reason
         return found
 
-    def prune(self, days: int, at_most: int = 200) -> None:
-        """Delete archived records older than `days`, a few files a call so that no call pays for the history."""
+    def prune(self, days: int) -> None:
+        at_most = _PRUNED_AT_ONCE
         limit = time.strftime("%Y-%m-%d", time.gmtime(time.time() - days * 86400))
         for day in sorted(_names(join(self.root, "archive"))):
             if day >= limit or at_most <= 0:

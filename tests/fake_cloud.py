@@ -1,0 +1,278 @@
+"""A cloud in memory for tests of the broker: it keeps tokens and capacity, boots by the clock, and fails on order.
+
+It does what a provider promises (hfplugin.providers.base.provider), never what a test wishes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hfplugin.clock import Clock
+from hfplugin.config import RequestSettings, Settings
+from hfplugin.errors import ErrorKind, InputError, ProviderError
+from hfplugin.model import Launch, LaunchState, MachineState, Refusal, Sighting, Template
+from hfplugin.providers.base.cache import Cache
+from hfplugin.providers.base.provider import (
+    Check,
+    Context,
+    Found,
+    Host,
+    Located,
+    Observation,
+    Order,
+    Outcome,
+    Plan,
+    Provider,
+    Released,
+)
+
+PROVIDER_NAME = "prod1"
+
+
+class ManualClock:
+    """Time that passes only when a test says so."""
+
+    def __init__(self, start: float = 1_800_000_000.0) -> None:
+        self.time = start
+
+    def __call__(self) -> float:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += seconds
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(now=self, monotonic=self)
+
+
+@dataclass
+class FakeMachine:
+    """One machine: it is pending until `ready_at`, unless its state was set."""
+
+    id: str
+    number: int
+    token: str
+    place: str
+    tags: dict[str, str]
+    launched_at: float
+    ready_at: float
+    state: MachineState | None = None
+    is_protected: bool = False
+    is_visible: bool = True
+    reason: str = ""
+
+
+@dataclass
+class FakeCloud:
+    """`capacity` bounds a place's machines; `faults` are raised, first in first out, by the named operation."""
+
+    clock: ManualClock
+    boot_seconds: float = 0.0
+    capacity: dict[str, int] = field(default_factory=dict)
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    faults: dict[str, list[ProviderError]] = field(default_factory=dict)
+    lose_answers: int = 0
+    machines: dict[str, FakeMachine] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    before_launch: Callable[[Launch], None] = lambda launch: None
+    account: str = "111122223333"
+    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def alive(self) -> set[str]:
+        return {m.id for m in self.machines.values() if self._state(m) not in _GONE}
+
+    def plan(self, order: Order) -> Plan | None:
+        self._enter("plan")
+        shut = {launch.place for launch in order.past if launch.attempt in order.exhausted}
+        settings = order.template.extension
+        for place in settings.get("places", ["zone-a"]):
+            if place not in shut:
+                weight = settings.get("weight", 1)
+                count = min(settings.get("batch", 500), -(-order.units // weight))
+                tags = {"request": order.request_id, "attempt": str(order.attempt), "template": order.template.id}
+                return Plan(
+                    api="Fake",
+                    region=place.split("/")[0],
+                    account=self.account,
+                    place=place,
+                    params={"count": count, "all": order.template.all_or_nothing, "tags": tags},
+                    units=count * weight,
+                    weight=weight,
+                    user_data=settings.get("user_data", ""),
+                )
+        return None
+
+    def launch(self, launch: Launch, user_data: str) -> Outcome:
+        self.before_launch(launch)
+        try:
+            self._enter("launch")
+        except ProviderError as error:
+            lost = error.kind is ErrorKind.TRANSIENT
+            refusal = Refusal(error.kind, error.code, error.message, launch.place)
+            return Outcome(LaunchState.UNKNOWN if lost else LaunchState.REFUSED, errors=(refusal,))
+        outcome = self._replayed(launch) or self._launched(launch)
+        if self.lose_answers:
+            self.lose_answers -= 1
+            lost_answer = Refusal(ErrorKind.TRANSIENT, "ReadTimeout", "the answer was lost", launch.place)
+            return Outcome(LaunchState.UNKNOWN, errors=(lost_answer,))
+        return outcome
+
+    def _replayed(self, launch: Launch) -> Outcome | None:
+        same = [m for m in self.machines.values() if m.token == launch.token]
+        return (
+            Outcome(LaunchState.SETTLED, tuple(map(self._sighting, same)), account=self.account) if same else None
+        )
+
+    def _launched(self, launch: Launch) -> Outcome:
+        if launch.place in self.refusals:
+            return Outcome(LaunchState.REFUSED, errors=(self.refusals[launch.place],))
+        room = self.capacity.get(launch.place, 10_000)
+        asked = launch.params["count"]
+        if room < (asked if launch.params["all"] else 1):
+            full = Refusal(ErrorKind.CAPACITY, "InsufficientInstanceCapacity", "no capacity", launch.place)
+            return Outcome(LaunchState.REFUSED, errors=(full,))
+        count = min(asked, room)
+        self.capacity[launch.place] = room - count
+        made = [self._make(launch) for _ in range(count)]
+        return Outcome(LaunchState.SETTLED, tuple(map(self._sighting, made)), account=self.account)
+
+    def _make(self, launch: Launch) -> FakeMachine:
+        number = next(self._numbers)
+        now = self.clock()
+        machine = FakeMachine(
+            f"i-{number:017x}",
+            number,
+            launch.token,
+            launch.place,
+            launch.params["tags"],
+            now,
+            now + self.boot_seconds,
+        )
+        self.machines[machine.id] = machine
+        return machine
+
+    def find_launched(self, launch: Launch, request_id: str) -> tuple[Sighting, ...]:
+        self._enter("find_launched")
+        return tuple(self._sighting(m) for m in self.machines.values() if m.token == launch.token)
+
+    def observe(self, machines: Sequence[Located]) -> Observation:
+        try:
+            self._enter("observe")
+        except ProviderError as error:
+            return Observation(failures=(Refusal(error.kind, error.code, error.message),))
+        known = {m.id: self.machines[m.id] for m in machines if m.id in self.machines}
+        seen = {id_: self._sighting(machine) for id_, machine in known.items() if machine.is_visible}
+        return Observation(seen, frozenset(m.id for m in machines if m.id not in seen))
+
+    def release(self, machines: Sequence[Located]) -> Released:
+        self._enter("release")
+        going, missing, refused = set(), set(), {}
+        for address in machines:
+            machine = self.machines.get(address.id)
+            if machine is None or not machine.is_visible:
+                missing.add(address.id)
+            elif machine.is_protected:
+                refused[address.id] = Refusal(ErrorKind.INVALID, "OperationNotPermitted", "protected")
+            else:
+                machine.state = MachineState.SHUTTING_DOWN
+                going.add(address.id)
+        return Released(frozenset(going), frozenset(missing), refused)
+
+    def find_hosts(self, hosts: Sequence[Host]) -> list[Found]:
+        self._enter("find_hosts")
+        answers = []
+        for host in hosts:
+            match = [m for m in self.machines.values() if host.machine_id == m.id or host.name == _name(m)]
+            sighting = self._sighting(match[0]) if match else None
+            answers.append(Found(sighting, bool(match) and "foreign" not in match[0].tags, True))
+        return answers
+
+    def find_request(self, request_id: str) -> tuple[Sighting, ...]:
+        self._enter("find_request")
+        return tuple(self._sighting(m) for m in self.machines.values() if m.tags.get("request") == request_id)
+
+    def check(self, templates: Sequence[Template]) -> list[Check]:
+        return []
+
+    def finish_terminations(self) -> None:
+        """Let every machine that is shutting down be terminated."""
+        for machine in self.machines.values():
+            if machine.state is MachineState.SHUTTING_DOWN:
+                machine.state = MachineState.TERMINATED
+
+    def fail_next(self, operation: str, kind: ErrorKind, times: int = 1) -> None:
+        self.faults.setdefault(operation, []).extend(
+            [ProviderError(kind, f"{kind}-code", f"{kind} fault")] * times
+        )
+
+    def _enter(self, operation: str) -> None:
+        self.calls.append(operation)
+        waiting = self.faults.get(operation)
+        if waiting:
+            raise waiting.pop(0)
+
+    def _state(self, machine: FakeMachine) -> MachineState:
+        booted = MachineState.RUNNING if self.clock() >= machine.ready_at else MachineState.PENDING
+        return machine.state or booted
+
+    def _sighting(self, machine: FakeMachine) -> Sighting:
+        state = self._state(machine)
+        is_named = state is not MachineState.TERMINATED
+        return Sighting(
+            id=machine.id,
+            state=state,
+            region=machine.place.split("/")[0],
+            account=self.account,
+            name=_name(machine) if is_named else "",
+            private_ip=f"10.0.{machine.number // 250}.{machine.number % 250}" if is_named else "",
+            launch_time=int(machine.launched_at),
+            machine_type="fake.large",
+            reason=machine.reason,
+            request_id=machine.tags.get("request", ""),
+            template_id=machine.tags.get("template", ""),
+            provider_name=PROVIDER_NAME,
+            attempt=int(machine.tags.get("attempt", 0)),
+        )
+
+
+_GONE = (MachineState.SHUTTING_DOWN, MachineState.TERMINATED)
+
+
+def _name(machine: FakeMachine) -> str:
+    return f"host-{machine.number}.internal"
+
+
+@dataclass
+class FakeSite:
+    """An installation in memory."""
+
+    cloud: FakeCloud
+    templates: list[Template] = field(default_factory=list)
+    settings: Settings = field(default_factory=lambda: Settings("fake", None, RequestSettings()))
+
+    @property
+    def provider(self) -> Provider:
+        return self.cloud
+
+    @property
+    def context(self) -> Context:
+        return Context(PROVIDER_NAME, "installation1", Cache("/nonexistent"))
+
+    def template(self, template_id: str) -> Template:
+        found = [template for template in self.templates if template.id == template_id]
+        if not found:
+            raise InputError(f"unknown templateId {template_id!r}")
+        return found[0]
+
+
+def template(template_id: str = "small", max_number: int = -1, **changes: Any) -> Template:
+    """A template of the fake cloud; `extension` has places, weight, batch and user_data."""
+    plain = Template(
+        template_id, "fake", max_number, {"ncpus": ["Numeric", "1"]}, {"places": ["zone-a", "zone-b"]}
+    )
+    return plain._replace(**changes)
