@@ -153,8 +153,11 @@ class Broker:
     def request_status(self, ids: Sequence[str]) -> list[Request | Return | Unknown]:
         """Bring every asked record forward and give it, in order; one bad id never spoils the others."""
         records = {record_id: self._load(record_id) for record_id in ids}
-        view = self._look_at(list(records.values()))
-        return [self._advanced(record_id, records[record_id], view) for record_id in ids]
+        unfinished = [r for r in records.values() if not isinstance(r, Unknown) and not r.is_closed]
+        if unfinished:
+            view = self._look_at(unfinished)
+            records |= {record.id: self._advanced(record, view) for record in unfinished}
+        return [records[record_id] for record_id in ids]
 
     def _load(self, record_id: str) -> Request | Return | Unknown:
         try:
@@ -196,14 +199,14 @@ class Broker:
         log.warning("request.rebuilt", request_id=request_id, machines=len(found))
         return self._store.requests.save(rebuilt(empty, found))
 
-    def _look_at(self, records: Sequence[Request | Return | Unknown]) -> Observation:
-        """Look once at all machines of the open ones together: a call per record would be a call per machine."""
+    def _look_at(self, records: Sequence[Request | Return]) -> Observation:
+        """Look once at all their machines together: a call per record would be a call per machine."""
         machines: list[Machine | ReturnedMachine] = []
         for record in records:
-            if isinstance(record, Request) and not record.is_closed:
+            if isinstance(record, Request):
                 machines += record.live_machines
-            elif isinstance(record, Return):
-                machines += [m for m in record.pending if m.is_found]
+            else:
+                machines += [machine for machine in record.pending if machine.is_found]
         return self._look(machines)
 
     def _look(self, machines: Sequence[Machine | ReturnedMachine]) -> Observation:
@@ -220,11 +223,7 @@ class Broker:
             log.warning("cloud.unobserved", reason=str(failure), kind=failure.kind)
         return view
 
-    def _advanced(
-        self, record_id: str, record: Request | Return | Unknown, view: Observation
-    ) -> Request | Return | Unknown:
-        if isinstance(record, Unknown) or record.is_closed:
-            return record
+    def _advanced(self, record: Request | Return, view: Observation) -> Request | Return:
         try:
             if isinstance(record, Request):
                 return self._advanced_request(record, view)
@@ -232,7 +231,7 @@ class Broker:
         except BusyError:
             return record  # another call is at it: what is known is a true answer
         except (StateError, ProviderError, ConfigurationError) as error:
-            log.error("request.not_advanced", record_id=record_id, reason=str(error))
+            log.error("request.not_advanced", record_id=record.id, reason=str(error))
             return record
 
     def _advanced_request(self, record: Request, view: Observation) -> Request:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 
-class Clock(NamedTuple):
+class Clock:
     """`now` gives seconds since the epoch, `monotonic` seconds that never jump."""
 
-    now: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
+    def __init__(
+        self, now: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.now = now
+        self.monotonic = monotonic
 
     def deadline(self, seconds: float) -> Deadline:
-        return Deadline(self.monotonic() + seconds, self.monotonic)
+        return Deadline(self, self.monotonic() + seconds)
 
 
-class Deadline(NamedTuple):
+class Deadline:
     """A moment after which no new work is begun."""
 
-    at: float
-    monotonic: Callable[[], float]
+    def __init__(self, clock: Clock, at: float) -> None:
+        self._clock = clock
+        self._at = at
 
     @property
     def has_passed(self) -> bool:
-        return self.monotonic() >= self.at
+        return self._clock.monotonic() >= self._at

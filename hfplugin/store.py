@@ -19,8 +19,11 @@ from typing import Any, Generic, Protocol
 
 from hfplugin import codec
 from hfplugin.errors import ConflictError, DamagedError, StateError
-from hfplugin.locks import Locks
 from hfplugin.model import Record, Request, Return
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hfplugin.locks import Locks
 
 REQUEST_PREFIX = "req-"
 RETURN_PREFIX = "ret-"
@@ -172,7 +175,15 @@ class FileStore:
         archive = join(root, "archive")
         self.requests: Records[Request] = Folder(join(root, "requests"), archive, Request, on_damage)
         self.returns: Records[Return] = Folder(join(root, "returns"), archive, Return, on_damage)
-        self.locks = Locks(join(root, "locks"))
+        self._locks: Locks | None = None
+
+    @property
+    def locks(self) -> Locks:
+        if self._locks is None:
+            from hfplugin.locks import Locks
+
+            self._locks = Locks(join(self.root, "locks"))
+        return self._locks
 
     def installation(self) -> str:
         path = join(self.root, "installation")

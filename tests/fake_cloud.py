@@ -76,6 +76,7 @@ class FakeCloud:
     refusals: dict[str, Refusal] = field(default_factory=dict)
     faults: dict[str, list[ProviderError]] = field(default_factory=dict)
     lose_answers: int = 0
+    search_is_complete: bool = True
     machines: dict[str, FakeMachine] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     before_launch: Callable[[Launch], None] = lambda launch: None
@@ -189,7 +190,9 @@ class FakeCloud:
         for host in hosts:
             match = [m for m in self.machines.values() if host.machine_id == m.id or host.name == _name(m)]
             sighting = self._sighting(match[0]) if match else None
-            answers.append(Found(sighting, bool(match) and "foreign" not in match[0].tags, True))
+            answers.append(
+                Found(sighting, bool(match) and "foreign" not in match[0].tags, self.search_is_complete)
+            )
         return answers
 
     def find_request(self, request_id: str) -> tuple[Sighting, ...]:

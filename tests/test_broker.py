@@ -341,6 +341,32 @@ def test_a_machine_that_stops_while_booting_fails_and_is_terminated(world: World
     assert machine.id not in world.cloud.alive
 
 
+def test_a_machine_once_reported_failed_never_succeeds(world: World) -> None:
+    world.cloud.boot_seconds = 30
+    request_id = world.ask(1)
+    (machine,) = world.cloud.machines.values()
+    machine.state, machine.is_protected = MachineState.STOPPED, True
+    world.poll(request_id)
+    machine.state = MachineState.RUNNING
+    assert results(world.poll(request_id))[0] is Result.FAIL
+    machine.is_protected = False
+    world.poll(request_id)
+    assert machine.id not in world.cloud.alive
+
+
+def test_a_failed_machine_that_aws_will_not_terminate_does_not_hold_a_request_open_for_ever(world: World) -> None:
+    world.cloud.boot_seconds = 30
+    world.cloud.capacity["zone-b"] = 0
+    request_id = world.ask(1)
+    (machine,) = world.cloud.machines.values()
+    machine.state, machine.is_protected = MachineState.STOPPED, True
+    world.clock.advance(600 + 1799)
+    assert world.poll(request_id).status is RequestStatus.RUNNING
+    world.clock.advance(1)
+    assert world.poll(request_id).status is RequestStatus.COMPLETE_WITH_ERROR
+    assert [request.id for request in world.store.requests.live()] == [request_id]
+
+
 def test_a_machine_pending_too_long_is_terminated_and_fails(world: World) -> None:
     world.cloud.boot_seconds = 10_000
     request_id = world.ask(1)
@@ -491,6 +517,15 @@ def test_a_host_that_went_outside_is_reported_until_it_is_returned(world: World,
         (answer,) = world.broker.return_requests(hosts(request))
         assert (answer.name, answer.machine_id, answer.grace) == (lost.name, lost.id, 0)
     world.give_back(lost.id)
+    assert world.broker.return_requests(hosts(request)) == []
+
+
+def test_a_host_whose_return_is_finished_and_archived_is_not_reported(world: World) -> None:
+    request = world.poll(world.ask(2))
+    return_id = world.give_back(*(machine.id for machine in request.machines))
+    world.cloud.finish_terminations()
+    world.poll_return(return_id)
+    assert list(world.store.requests.live()) == []
     assert world.broker.return_requests(hosts(request)) == []
 
 

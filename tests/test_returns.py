@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 from fake_cloud import FakeCloud, FakeMachine, FakeSite, ManualClock, template
 
 from hfplugin.broker import Broker
+from hfplugin.clock import Clock
 from hfplugin.errors import ErrorKind, InputError
 from hfplugin.model import MachineState, Request, RequestStatus, Result, Return
 from hfplugin.providers.base.provider import Host
@@ -135,6 +139,32 @@ def test_a_failed_search_leaves_an_unknown_machine_executing(world: World) -> No
     world.poll(return_id)
     world.cloud.finish_terminations()
     assert world.poll(return_id).status is RequestStatus.COMPLETE
+    assert len(world.cloud.alive) == 3
+
+
+def test_a_search_that_missed_a_region_concludes_nothing(world: World) -> None:
+    world.cloud.search_is_complete = False
+    return_id = world.give_back(Host("", "i-0000000000000dead"))
+    assert world.poll(return_id).status is RequestStatus.RUNNING
+    world.cloud.search_is_complete = True
+    assert world.poll(return_id).status is RequestStatus.COMPLETE
+
+
+def test_nothing_is_terminated_before_its_request_says_that_it_is_returned(world: World) -> None:
+    holder = os.fork()
+    if holder == 0:
+        with world.store.locks.hold("request", world.request_id, 0):
+            (world.root / "held").touch()
+            time.sleep(30)
+        os._exit(0)
+    while not (world.root / "held").exists():
+        time.sleep(0.01)
+    broker = Broker(world.store, world.site, Clock(now=world.clock), time_limit=200)
+    return_id = broker.return_machines(by_id(world, 0)).id
+    assert len(world.cloud.alive) == 4
+    os.kill(holder, signal.SIGKILL)
+    os.waitpid(holder, 0)
+    world.poll(return_id)
     assert len(world.cloud.alive) == 3
 
 
