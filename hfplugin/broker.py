@@ -281,7 +281,13 @@ class Broker:
         now = self._clock.now()
         judged = [(host, _judged(machine, view, now)) for host, _, machine in kept]
         lost = [Lost(host.name or machine.name, machine.id, 0) for host, machine in judged if _is_lost(machine)]
-        return lost + self._lost_strangers(hosts, roll)
+        try:
+            return lost + self._lost_strangers(hosts, roll)
+        except ProviderError as error:
+            if not kept:
+                raise
+            log.warning("cloud.unobserved", reason=str(error), kind=error.kind)
+            return lost
 
     def _note(self, looked: Sequence[tuple[Host, Request, Machine]], view: Observation) -> None:
         """Keep in the records which machines are missing or gone, so that the next look can build on it."""

@@ -85,7 +85,11 @@ class Fulfilment:
 
     def _unplanned(self, request: Request, reason: Refusal) -> Step:
         """The launch could not even be planned: for good, or for now."""
-        request = self._save(request, request._replace(trouble=(reason._replace(at=int(self._clock.now())),)))
+        now = self._clock.now()
+        told = request._replace(trouble=(reason._replace(at=int(now)),))
+        request = self._save(
+            request, told.blinded(now) if reason.kind is ErrorKind.TRANSIENT else told.sighted(now)
+        )
         log.warning("launch.unplanned", request_id=request.id, kind=reason.kind, reason=str(reason))
         self._remember(request, reason)
         return Step(request, not reason.kind.is_permanent)
@@ -144,7 +148,8 @@ class Fulfilment:
         )
         for error in outcome.errors:
             self._remember(request, error)
-        return self._save(request, request.with_launch(launch).adopt(launch, outcome.sightings, called_at))
+        told = request.with_launch(launch).adopt(launch, outcome.sightings, called_at)
+        return self._save(request, told if launch.state is LaunchState.UNKNOWN else told.sighted(self._clock.now()))
 
     def _remember(self, request: Request, reason: Refusal) -> None:
         """Keep the reason where `hfplugin status` finds it after the request's record is archived."""
@@ -159,6 +164,8 @@ class Fulfilment:
             if launch.state.is_unsettled:
                 replays = self._may_replay(request, launch)
                 request = self._send(request, launch) if replays else self._look(request, launch)
+        if any(launch.state.is_unsettled and launch.first_empty_look is None for launch in request.launches):
+            request = self._save(request, request.blinded(self._clock.now()))
         return request
 
     def _may_replay(self, request: Request, launch: Launch) -> bool:
@@ -198,8 +205,12 @@ class Fulfilment:
                 is_blind = is_blind or bool(view.failures)
         for machine in changed.values():
             self._tell(request, machine)
-        looked = request.blinded(now) if is_blind else request.sighted(now)
-        return self._save(request, looked.with_machines(changed))
+        looked = request.with_machines(changed)
+        if is_blind:
+            looked = looked.blinded(now)
+        elif changed:
+            looked = looked.sighted(now)
+        return self._save(request, looked)
 
     @staticmethod
     def _tell(request: Request, machine: Machine) -> None:

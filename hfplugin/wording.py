@@ -17,6 +17,9 @@ def summary(request: Request, now: float) -> str:
     reason = last_reason(request)
     if reason is not None:
         parts.append(str(reason))
+    unanswered = sum(launch.state.is_unsettled for launch in request.launches)
+    if unanswered:
+        parts.append(f"{counted(unanswered, 'launch', 'launches')} without an answer yet")
     failed = Counter(machine.message for machine in request.machines if machine.result is Result.FAIL)
     parts += [f"{count} failed: {message}" for message, count in failed.most_common(2) if message]
     if request.blind_since is not None and now > request.blind_since:
@@ -54,5 +57,5 @@ def one_line(text: str) -> str:
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
-def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"

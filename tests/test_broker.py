@@ -12,7 +12,7 @@ from fake_cloud import FakeCloud, FakeSite, ManualClock, template
 
 from hfplugin.broker import Broker, Unknown
 from hfplugin.clock import Clock
-from hfplugin.errors import ErrorKind, InputError, RefusedError, StateError
+from hfplugin.errors import ErrorKind, InputError, ProviderError, RefusedError, StateError
 from hfplugin.model import (
     LaunchState,
     MachineState,
@@ -144,6 +144,39 @@ def test_a_throttled_launch_is_tried_in_the_same_place_by_the_next_poll(world: W
     request = world.poll(request_id)
     assert [launch.place for launch in request.launches] == ["zone-a", "zone-a"]
     assert world.poll(request_id).status is RequestStatus.COMPLETE
+
+
+def test_time_in_which_the_cloud_cannot_be_reached_does_not_count_against_the_deadline(world: World) -> None:
+    world.cloud.fail_next("plan", ErrorKind.TRANSIENT, times=4)
+    request_id = world.ask(2)
+    for _ in range(3):
+        world.clock.advance(500)
+        assert world.poll(request_id).status is RequestStatus.RUNNING
+    world.clock.advance(30)
+    world.poll(request_id)
+    assert world.poll(request_id).status is RequestStatus.COMPLETE
+
+
+def test_a_launch_that_cannot_be_settled_for_long_is_still_sent_again(world: World) -> None:
+    world.cloud.fail_next("launch", ErrorKind.TRANSIENT, times=2)
+    request_id = world.ask(2)
+    world.clock.advance(300)
+    assert world.poll(request_id).status is RequestStatus.RUNNING
+    world.clock.advance(400)
+    world.poll(request_id)
+    assert world.poll(request_id).status is RequestStatus.COMPLETE
+    assert len(world.cloud.alive) == 2
+
+
+def test_a_cloud_that_throttles_until_the_deadline_ends_the_request(world: World) -> None:
+    world.cloud.fail_next("launch", ErrorKind.THROTTLED, times=9)
+    request_id = world.ask(2)
+    world.clock.advance(599)
+    assert world.poll(request_id).status is RequestStatus.RUNNING
+    world.clock.advance(1)
+    request = world.poll(request_id)
+    assert request.status is RequestStatus.COMPLETE_WITH_ERROR
+    assert "throttled" in request.message
 
 
 def test_an_unreachable_cloud_still_gets_an_id_and_stays_running(world: World) -> None:
@@ -556,8 +589,21 @@ def test_a_failed_look_reports_no_host(world: World) -> None:
     request = world.poll(world.ask(3))
     world.cloud.machines.clear()
     world.cloud.fail_next("observe", ErrorKind.AUTH)
-    with pytest.raises(Exception, match="auth"):
+    with pytest.raises(ProviderError, match="auth"):
         world.broker.return_requests(hosts(request))
+
+
+def test_a_search_that_failed_everywhere_is_an_error_and_reports_no_host(world: World) -> None:
+    world.cloud.fail_next("find_hosts", ErrorKind.THROTTLED)
+    with pytest.raises(ProviderError, match="throttled"):
+        world.broker.return_requests([Host("stranger.internal", "")])
+
+
+def test_a_search_that_failed_does_not_hide_the_hosts_that_are_known_to_be_lost(world: World) -> None:
+    request = world.poll(world.ask(1))
+    world.cloud.machines[request.machines[0].id].state = MachineState.STOPPED
+    world.cloud.fail_next("find_hosts", ErrorKind.THROTTLED)
+    assert len(world.broker.return_requests([*hosts(request), Host("stranger.internal", "")])) == 1
 
 
 def test_only_hosts_that_were_given_are_reported(world: World) -> None:

@@ -138,7 +138,10 @@ class Provider(Protocol):
         """Give machines back for good; one bad id never spoils the others."""
 
     def find_hosts(self, hosts: Sequence[Host]) -> list[Found]:
-        """Search all configured regions for hosts that no record knows; one answer per host, in order."""
+        """Search all configured regions for hosts that no record knows; one answer per host, in order.
+
+        Raises ProviderError when no region could be searched.
+        """
 
     def find_request(self, request_id: str) -> tuple[Sighting, ...]:
         """Give every machine tagged with the request's id; ProviderError unless every region answered."""
