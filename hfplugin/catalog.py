@@ -1,17 +1,20 @@
 """The configuration and templates as last compiled, read without validating them again.
 
-A compiled file is one header line and three parts: the key (everything it was made from, byte for byte), the
-finished answer to getAvailableTemplates, and the rest as JSON. A call compares the key with the files as they
-are; when they differ it compiles anew. What a poll needs of a file that has become wrong is its last good form.
+A compiled file is a line with a checksum, a line with sizes, and three parts: the key (everything it was made
+from, byte for byte), the finished answer to getAvailableTemplates, and the rest as JSON. A call compares the key
+with the files as they are; when they differ it compiles anew. What a poll needs of a file that has become wrong
+is its last good form.
 """
 
 from __future__ import annotations
 
 import os
 from os.path import join
+from zlib import crc32
 
 from hfplugin import __version__
 from hfplugin.errors import ConfigurationError
+from hfplugin.logs import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +32,8 @@ class Sources:
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.config_path, self.config = _read_first(environment, "config")
-        self.templates_path, self.templates = _read_first(environment, "templates")
+        self.config_path, self.config = read_first(environment, "config")
+        self.templates_path, self.templates = read_first(environment, "templates")
 
     @property
     def key(self) -> bytes:
@@ -43,7 +46,7 @@ class Sources:
             self.config_path,
             self.templates_path,
         ]
-        return b"\0".join([*(part.encode() for part in parts), self.config, self.templates])
+        return b"\0".join([*map(os.fsencode, parts), self.config, self.templates])
 
 
 class Compiled:
@@ -73,9 +76,9 @@ class Catalog:
         spec = ProviderRegistry.spec(data["provider_type"])
         return Settings(
             provider_type=data["provider_type"],
-            provider=spec.config_type(**data["provider"]),
-            requests=RequestSettings(**data["requests"]),
-            logging=LoggingSettings(**data["logging"]),
+            provider=_section(spec.config_type, data["provider"]),
+            requests=_section(RequestSettings, data["requests"]),
+            logging=_section(LoggingSettings, data["logging"]),
             installation=data["installation"],
         )
 
@@ -84,11 +87,19 @@ class Catalog:
         """All templates in the file's order."""
         from hfplugin.model import Template
 
-        return [Template(**data) for data in self._document["templates"]]
+        return [
+            Template(**{key: value for key, value in data.items() if key in Template._fields})
+            for data in self._document["templates"]
+        ]
+
+
+def _section(kind: type[Any], data: dict[str, Any]) -> Any:
+    """Build a section. The last good form may be an older version's: keys that are no more are dropped."""
+    return kind(**{key: value for key, value in data.items() if key in kind.__dataclass_fields__})
 
 
 def load(environment: Environment) -> Compiled:
-    """Give the compiled form of the files as they are, compiling them if need be.
+    """Give the compiled form of the files as they are, compiling them, and logging the warnings, if need be.
 
     ConfigurationError when a file is missing or wrong. That the result cannot be kept is no error.
     """
@@ -99,6 +110,8 @@ def load(environment: Environment) -> Compiled:
     from hfplugin.compiler import compile_sources
 
     compiled = compile_sources(sources)
+    for warning in Catalog(compiled).warnings:
+        log.warning("configuration.warning", message=warning)
     _keep(environment, compiled)
     return compiled
 
@@ -120,17 +133,16 @@ def machine_types_path(environment: Environment) -> str:
 
 
 def _load_kept(environment: Environment) -> Compiled | None:
+    """Give what was compiled last, None when there is nothing or it is damaged."""
     try:
         with open(_path(environment), "rb") as file:
-            header, content = file.readline(), file.read()
+            head, _, body = file.read().partition(b"\n")
     except OSError:
         return None
-    fields = header.split()
-    if len(fields) != 4 or fields[0] != _MAGIC:
+    if head != _head(body):
         return None
-    key, answer, rest = (int(size) for size in fields[1:])
-    if len(content) != key + answer + rest:
-        return None
+    sizes, _, content = body.partition(b"\n")
+    key, answer = (int(size) for size in sizes.split())
     return Compiled(content[:key], content[key : key + answer], content[key + answer :])
 
 
@@ -138,19 +150,24 @@ def _keep(environment: Environment, compiled: Compiled) -> None:
     from hfplugin import store
     from hfplugin.errors import StateError
 
-    parts = (compiled.key, compiled.answer, compiled.rest)
-    header = b" ".join([_MAGIC, *(str(len(part)).encode() for part in parts)])
+    sizes = b"%d %d\n" % (len(compiled.key), len(compiled.answer))
+    body = b"".join([sizes, compiled.key, compiled.answer, compiled.rest])
     try:
-        store.write(_path(environment), b"".join([header, b"\n", *parts]))
+        store.write(_path(environment), _head(body) + b"\n" + body)
     except StateError:
         return  # compiled again at the next call: slower, not wrong
+
+
+def _head(body: bytes) -> bytes:
+    return b"%b %d" % (_MAGIC, crc32(body))
 
 
 def _path(environment: Environment) -> str:
     return join(environment.state_dir, "cache", "compiled")
 
 
-def _read_first(environment: Environment, what: str) -> tuple[str, bytes]:
+def read_first(environment: Environment, what: str) -> tuple[str, bytes]:
+    """Give path and content of the first of the places where `config` or `templates` may lie."""
     candidates = environment.candidates(what)
     for path in candidates:
         try:

@@ -18,6 +18,11 @@ def camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
+def is_blank(value: object) -> bool:
+    """True for what stands in a file for "not set": files in the field hold `"iops": ""`."""
+    return value is None or value == ""
+
+
 # What pydantic is told of every section: keys in camelCase, unknown ones refused.
 SECTION: dict[str, Any] = {"alias_generator": camel, "extra": "forbid"}
 

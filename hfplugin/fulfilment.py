@@ -149,7 +149,9 @@ class Fulfilment:
         for error in outcome.errors:
             self._remember(request, error)
         told = request.with_launch(launch).adopt(launch, outcome.sightings, called_at)
-        return self._save(request, told if launch.state is LaunchState.UNKNOWN else told.sighted(self._clock.now()))
+        return self._save(
+            request, told if launch.state is LaunchState.UNKNOWN else told.sighted(self._clock.now())
+        )
 
     def _remember(self, request: Request, reason: Refusal) -> None:
         """Keep the reason where `hfplugin status` finds it after the request's record is archived."""
@@ -288,9 +290,9 @@ class Fulfilment:
         """Decide the status, once and durably; a request without a machine left leaves the live records."""
         has_usable = any(m.result is Result.SUCCEED or m.return_id for m in request.machines)
         status = RequestStatus.COMPLETE if has_usable else RequestStatus.COMPLETE_WITH_ERROR
-        closed = request.closed(status, summary(request, self._clock.now()), self._clock.now())
-        request = self._save(request, closed)
-        log.info("request.closed", request_id=request.id, status=request.status, message=request.message)
+        request = self._save(request, request.closed(status, self._clock.now()))
+        said = summary(request, self._clock.now())
+        log.info("request.closed", request_id=request.id, status=request.status, message=said)
         if request.is_spent:
             self._store.requests.archive(request)
             self._store.prune(self._site.settings.requests.history_days)

@@ -7,10 +7,11 @@ it. An event below the level costs a comparison. A log that cannot be written ne
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping, MutableMapping
     from typing import Any, TextIO
 
 _ORDER = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
@@ -19,8 +20,10 @@ _ORDER = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 _MAX_BYTES = 10_000_000
 _OLD_FILES = 5
 
-# Never in a log, whatever a caller hands over: user data may hold secrets.
-_SECRET_KEYS = frozenset({"user_data", "userData", "UserData", "password", "secret", "token", "credentials"})
+# Never in a log, at any depth of what a caller hands over: user data may hold secrets.
+_SECRET_KEYS = frozenset(
+    {"userdata", "password", "secret", "token", "sessiontoken", "secretaccesskey", "secretkey", "credentials"}
+)
 
 
 class Log:
@@ -65,16 +68,15 @@ class Log:
             if self._logger is None:
                 self._logger = _logger(_open(self._path)).bind(**self._bound)
             getattr(self._logger, level)(event, **values)
-        except OSError:
-            self._path = ""  # a full or unwritable log directory: `hfplugin check` names it
+        except (OSError, ImportError):
+            self._path = ""  # a full or unwritable log directory (`hfplugin check` names it), half an installation
 
 
 log = Log()
 
 
 def _logger(stream: TextIO) -> Any:
-    import structlog
-
+    structlog = _import_structlog()
     return structlog.wrap_logger(
         structlog.WriteLogger(stream),
         processors=[
@@ -87,8 +89,35 @@ def _logger(stream: TextIO) -> Any:
     )
 
 
-def _without_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {key: "(hidden)" if key in _SECRET_KEYS else value for key, value in event.items()}
+def _import_structlog() -> Any:
+    """Import structlog without the rich that its console output would load: half as dear again, for nothing."""
+    modules: dict[str, Any] = sys.modules
+    hides_rich = "rich" not in modules
+    if hides_rich:
+        modules["rich"] = None
+    try:
+        import structlog
+    finally:
+        if hides_rich:
+            del modules["rich"]
+    return structlog
+
+
+def _without_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    masked: dict[str, Any] = _masked(event)
+    return masked
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: "(hidden)" if _is_secret(key) else _masked(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(member) for member in value]
+    return value
+
+
+def _is_secret(key: Any) -> bool:
+    return str(key).replace("_", "").replace("-", "").casefold() in _SECRET_KEYS
 
 
 def _open(path: str) -> TextIO:

@@ -269,7 +269,6 @@ class Request(NamedTuple):
     pending_timeout: int
     phase: Phase = Phase.OPEN
     status: RequestStatus = RequestStatus.RUNNING
-    message: str = ""
     launches: tuple[Launch, ...] = ()
     machines: tuple[Machine, ...] = ()
     blind: float = 0.0
@@ -370,9 +369,9 @@ class Request(NamedTuple):
             changed[sighting.id] = known.get(sighting.id, new).seen(sighting)
         return self.with_machines(changed)
 
-    def closed(self, status: RequestStatus, message: str, now: float) -> Request:
+    def closed(self, status: RequestStatus, now: float) -> Request:
         """Said once, for good."""
-        return self._replace(phase=Phase.CLOSED, status=status, message=message, closed_at=now)
+        return self._replace(phase=Phase.CLOSED, status=status, closed_at=now)
 
     @property
     def is_spent(self) -> bool:

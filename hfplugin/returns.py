@@ -26,7 +26,7 @@ from hfplugin.model import (
 )
 from hfplugin.providers.base.provider import Found, Host, Located, Observation, Released
 from hfplugin.site import Site
-from hfplugin.store import RETURN_PREFIX, Store, new_id
+from hfplugin.store import REQUEST_PREFIX, RETURN_PREFIX, Store, is_id, new_id
 from hfplugin.wording import one_line
 
 # How long to wait for a request that another call is working on; what stays busy is done by a later call.
@@ -99,10 +99,20 @@ class Returns:
             log.warning("return.not_searched", return_id=record.id, reason=str(error))
             return record
         changed = {
-            index: _identified(machine, answer)
+            index: self._recalled(_identified(machine, answer))
             for (index, machine), answer in zip(unknown.items(), answers, strict=True)
         }
         return record.with_machines(changed)
+
+    def _recalled(self, machine: ReturnedMachine) -> ReturnedMachine:
+        """Add what an archived request still knows of a machine that was found by its tags."""
+        if not is_id(machine.request_id, REQUEST_PREFIX):
+            return machine._replace(request_id="")
+        request = self._store.requests.load(machine.request_id)
+        known = next((m for m in request.machines if m.id == machine.id), None) if request else None
+        if request is None or known is None:
+            return machine
+        return _known(request, known)._replace(state=machine.state)
 
     def _observed(self, record: Return, view: Observation) -> Return:
         changed = {}

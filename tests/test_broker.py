@@ -26,6 +26,7 @@ from hfplugin.model import (
 )
 from hfplugin.providers.base.provider import Host
 from hfplugin.store import FileStore
+from hfplugin.wording import summary
 
 
 class World:
@@ -57,6 +58,9 @@ class World:
         (record,) = self.broker.request_status([return_id])
         assert isinstance(record, Return)
         return record
+
+    def said(self, request: Request) -> str:
+        return summary(request, self.clock())
 
     def give_back(self, *ids: str) -> str:
         return self.broker.return_machines([Host("", machine_id) for machine_id in ids]).id
@@ -115,15 +119,15 @@ def test_a_request_that_gets_some_machines_completes_and_says_why_not_all(world:
     world.cloud.capacity.update({"zone-a": 2, "zone-b": 0})
     request = world.poll(world.ask(5))
     assert request.status is RequestStatus.COMPLETE
-    assert "2 of 5 ready" in request.message
-    assert "InsufficientInstanceCapacity" in request.message
+    assert "2 of 5 ready" in world.said(request)
+    assert "InsufficientInstanceCapacity" in world.said(request)
 
 
 def test_a_request_refused_everywhere_for_capacity_answers_an_id_and_closes_at_once(world: World) -> None:
     world.cloud.capacity.update({"zone-a": 0, "zone-b": 0})
     request = world.poll(world.ask(5))
     assert request.status is RequestStatus.COMPLETE_WITH_ERROR
-    assert "InsufficientInstanceCapacity" in request.message
+    assert "InsufficientInstanceCapacity" in world.said(request)
 
 
 @pytest.mark.parametrize("kind", [ErrorKind.INVALID, ErrorKind.AUTH, ErrorKind.UNKNOWN])
@@ -176,7 +180,7 @@ def test_a_cloud_that_throttles_until_the_deadline_ends_the_request(world: World
     world.clock.advance(1)
     request = world.poll(request_id)
     assert request.status is RequestStatus.COMPLETE_WITH_ERROR
-    assert "throttled" in request.message
+    assert "throttled" in world.said(request)
 
 
 def test_an_unreachable_cloud_still_gets_an_id_and_stays_running(world: World) -> None:
@@ -426,8 +430,9 @@ def test_time_without_sight_of_the_cloud_does_not_count_against_a_pending_machin
     world.cloud.boot_seconds = 700
     request_id = world.ask(1)
     world.cloud.fail_next("observe", ErrorKind.TRANSIENT)
-    assert "cannot be observed since" not in world.poll(request_id).message
+    request = world.poll(request_id)
     world.clock.advance(650)
+    assert "cannot be observed since 2027-01-15T08:00:00Z" in world.said(request)
     assert results(world.poll(request_id)) == [Result.EXECUTING]
     world.clock.advance(50)
     assert world.poll(request_id).status is RequestStatus.COMPLETE

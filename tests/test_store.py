@@ -52,9 +52,9 @@ def test_a_record_that_was_never_saved_is_none(files: FileStore) -> None:
 
 def test_a_save_over_what_another_call_wrote_is_a_conflict_and_loses_nothing(files: FileStore) -> None:
     first = files.requests.save(request())
-    theirs = files.requests.save(first._replace(message="theirs"))
+    theirs = files.requests.save(first._replace(units=7))
     with pytest.raises(ConflictError):
-        files.requests.save(first._replace(message="ours"))
+        files.requests.save(first._replace(units=8))
     assert files.requests.load(first.id) == theirs
 
 
@@ -208,7 +208,7 @@ def test_a_full_disk_is_a_state_error_and_keeps_the_old_record(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(StateError, match="No space left"):
-            files.requests.save(saved._replace(message="new"))
+            files.requests.save(saved._replace(units=9))
     assert files.requests.load(saved.id) == saved
     assert os.listdir(os.path.join(files.root, "requests")) == [f"{saved.id}.json"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import click
 
 from hfplugin import __version__
-from hfplugin.errors import ConfigurationError, HFPluginError
+from hfplugin.errors import ConfigurationError, HFPluginError, StateError
 from hfplugin.hostfactory.environment import Environment
 from hfplugin.hostfactory.verbs import run
 
@@ -137,19 +137,50 @@ def refresh() -> None:
     """Fetch the cloud's machine types, so that templates may name types newer than this version."""
 
     def fetch(environment: Environment) -> int:
-        from hfplugin import catalog
+        from hfplugin import catalog, compiler
+        from hfplugin.providers.base.cache import Cache
+        from hfplugin.providers.base.provider import Context
         from hfplugin.providers.base.registry import ProviderRegistry
-        from hfplugin.site import ConfiguredSite
-        from hfplugin.store import FileStore
+        from hfplugin.store import make_directory
 
-        site = ConfiguredSite(environment, FileStore(environment.state_dir), is_strict=False)
-        settings = site.settings
+        # Not through the compiled configuration: templates with a type that is not known yet do not compile.
+        settings, _ = compiler.read_settings(*catalog.read_first(environment, "config"), environment.overrides)
         refresh_types = ProviderRegistry.spec(settings.provider_type).refresh
         if refresh_types is None:
             raise ConfigurationError(f"provider type {settings.provider_type} has no table of machine types")
         path = catalog.machine_types_path(environment)
-        count = refresh_types(settings.provider, site.context, path)
+        cache = Cache(os.path.dirname(path))
+        context = Context(environment.provider_name, settings.installation, cache)
+        try:
+            make_directory(cache.directory)
+            count = refresh_types(settings.provider, context, path)
+        except OSError as error:
+            raise StateError(f"cannot write {path}: {error.strerror}") from error
         click.echo(f"{count} machine types written to {path}")
         return 0
 
     _for_people(fetch)
+
+
+@cli.group()
+def config() -> None:
+    """The provider instance's configuration file."""
+
+
+@config.command()
+def convert() -> None:
+    """Print the configuration file in hfplugin's own form, whichever form it has.
+
+    What has no place in it is named on standard error.
+    """
+
+    def show(environment: Environment) -> int:
+        from hfplugin import catalog, compiler
+
+        ours, warnings = compiler.own_form(*catalog.read_first(environment, "config"))
+        for warning in warnings:
+            click.echo(f"hfplugin: {warning}", err=True)
+        click.echo(json.dumps(ours, indent=2, ensure_ascii=False))
+        return 0
+
+    _for_people(show)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from glob import escape, glob
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hfplugin.hostfactory.environment import Environment
 from hfplugin.model import Machine, MachineState, Request, Result, Return
@@ -16,8 +18,7 @@ from hfplugin.wording import summary
 
 def collect(environment: Environment) -> dict[str, Any]:
     """Read the records; times are seconds since the epoch."""
-    damaged: list[str] = []
-    store = FileStore(environment.state_dir, damaged.append)
+    store = FileStore(environment.state_dir)
     requests = sorted(store.requests.live(), key=lambda request: request.created)
     returns = sorted(store.returns.live(), key=lambda record: record.created)
     return {
@@ -26,8 +27,14 @@ def collect(environment: Environment) -> dict[str, Any]:
         "requests": [_request(request) for request in requests if not request.is_closed],
         "returns": [_return(record) for record in returns if not record.is_closed],
         "templates": _templates(requests, store),
-        "damaged": damaged,
+        "damaged": _damaged(store),
     }
+
+
+def _damaged(store: FileStore) -> list[str]:
+    """Give every record that was set aside, at this reading or long ago: somebody has to look at it."""
+    root = escape(store.root)
+    return sorted(path for kind in ("requests", "returns") for path in glob(f"{root}/{kind}/*.damaged-*"))
 
 
 def _request(request: Request) -> dict[str, Any]:
@@ -81,9 +88,9 @@ def _runs(machine: Machine) -> bool:
 def show(found: dict[str, Any]) -> None:
     """Print tables; a long text is folded, not cut."""
     console = Console()
-    console.print(f"provider {found['provider']}, state in {found['state']}", highlight=False, soft_wrap=True)
+    console.print(Text(f"provider {found['provider']}, state in {found['state']}"), soft_wrap=True)
     for path in found["damaged"]:
-        console.print(f"damaged record set aside: {path}", highlight=False, soft_wrap=True)
+        console.print(Text(f"damaged record set aside: {path}"), soft_wrap=True)
     _print(
         console,
         "Open requests",
@@ -136,7 +143,8 @@ def _print(console: Console, title: str, columns: list[str], rows: list[list[Any
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        # Text: square brackets in what AWS says are no markup.
+        table.add_row(*(Text(str(cell)) for cell in row))
     console.print(table)
 
 

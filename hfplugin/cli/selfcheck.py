@@ -1,10 +1,13 @@
-"""`hfplugin check`: whether this installation could do its work now; launches nothing, leaves nothing behind."""
+"""`hfplugin check`: whether this installation could do its work now; launches nothing.
+
+It leaves behind what any call would: the directories, the compiled configuration, the installation's id.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
@@ -12,7 +15,7 @@ from hfplugin.errors import ConfigurationError, HFPluginError
 from hfplugin.hostfactory.environment import Environment
 from hfplugin.providers.base.provider import Check
 from hfplugin.site import ConfiguredSite
-from hfplugin.store import FileStore
+from hfplugin.store import FileStore, make_directory
 
 
 def collect(environment: Environment) -> list[Check]:
@@ -41,13 +44,16 @@ def _directories(environment: Environment) -> Iterator[Check]:
         environment.conf_dir,
         "" if readable else "make it, or let this user read it",
     )
-    yield _writable("work directory", environment.work_dir)
-    yield _writable("log directory", environment.log_dir)
+    yield _writable("state directory", environment.state_dir, make_directory)
+    yield _writable("log directory", environment.log_dir, os.makedirs)
+    if os.path.exists(environment.log_file) and not os.access(environment.log_file, os.W_OK):
+        yield Check("log file", False, f"{environment.log_file}: not writable", "let this user write to it")
 
 
-def _writable(subject: str, path: str) -> Check:
+def _writable(subject: str, path: str, make: Callable[[str], None]) -> Check:
     try:
-        os.makedirs(path, exist_ok=True)
+        if not os.path.isdir(path):
+            make(path)
         with tempfile.TemporaryFile(dir=path) as file:
             file.write(b"0" * 4096)
     except OSError as error:

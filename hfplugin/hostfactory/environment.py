@@ -63,9 +63,10 @@ class Environment:
 
     def candidates(self, what: str) -> list[str]:
         """Give the places of a file (`config` or `templates`) in look-up order."""
+        prefixes = dict.fromkeys((self.provider_name, *BUILT_IN))
         return [
             join(self.conf_dir, below, f"{prefix}prov_{what}.json")
-            for prefix in (self.provider_name, *BUILT_IN)
+            for prefix in prefixes
             for below in ("", "conf")
         ]
 

@@ -13,7 +13,7 @@ from hfplugin.errors import HFPluginError, InputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from hfplugin.broker import Broker
@@ -33,19 +33,39 @@ _MARGIN_SECONDS = 15.0
 
 def run(verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> int:
     """Answer one verb on standard output and give the exit status: 0 answered, 1 failed and said why."""
-    out = os.dup(1)
-    os.dup2(2, 1)
+    try:
+        out = _claim_stdout()
+    except OSError:
+        return 1  # standard output is closed: nobody would hear the answer, so nothing is begun
     try:
         answer, status = _answered(verb, arguments, variables), 0
     except HFPluginError as error:
+        from hfplugin.logs import log
+
+        log.warning("verb.failed", message=str(error))
         answer, status = _failure(str(error)), 1
     except Exception as error:  # noqa: BLE001  the edge: HostFactory has to hear something
         from hfplugin.logs import log
 
-        log.exception("verb.crashed", verb=verb)
+        log.exception("verb.crashed")
         answer, status = _failure(f"internal error: {type(error).__name__}: {error} (see the provider's log)"), 1
-    _write(out, answer)
-    return status
+    return status if _deliver(out, answer) else 1
+
+
+def _claim_stdout() -> int:
+    """Give standard output under a descriptor of its own; what others print goes to standard error, or nowhere.
+
+    Raises OSError when it is closed.
+    """
+    os.fstat(1)
+    # A closed descriptor is the next to be handed out: taken here, none becomes standard error by accident.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    while nowhere <= 2:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.close(nowhere)
+    out = os.dup(1)
+    os.dup2(2, 1)
+    return out
 
 
 def _answered(verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> bytes:
@@ -64,11 +84,7 @@ def _answered(verb: str, arguments: Sequence[str], variables: Mapping[str, str])
 def _read(verb: str, arguments: Sequence[str]) -> bytes:
     """Give the input: the file after -f, else standard input."""
     if not arguments:
-        if sys.stdin is None:
-            raise InputError(f"{verb} got no input: give -f FILE or JSON on standard input")
-        if sys.stdin.isatty():
-            sys.stderr.write(f"{verb} waits for its JSON input; end it with Ctrl-D (--help tells more)\n")
-        return sys.stdin.buffer.read()
+        return _read_stdin(verb)
     if len(arguments) != 2 or arguments[0] not in ("-f", "--file"):
         raise InputError(f"usage: {verb} [-f FILE]; got: {' '.join(arguments)}")
     try:
@@ -76,6 +92,17 @@ def _read(verb: str, arguments: Sequence[str]) -> bytes:
             return file.read()
     except OSError as error:
         raise InputError(f"cannot read the input file {arguments[1]}: {error.strerror}") from error
+
+
+def _read_stdin(verb: str) -> bytes:
+    if sys.stdin is None:
+        raise InputError(f"{verb} got no input: give -f FILE or JSON on standard input")
+    if sys.stdin.isatty() and sys.stderr is not None:
+        sys.stderr.write(f"{verb} waits for its JSON input; end it with Ctrl-D (--help tells more)\n")
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise InputError(f"cannot read standard input: {error.strerror}") from error
 
 
 def _templates(content: bytes, environment: Environment) -> bytes:
@@ -89,24 +116,26 @@ def _templates(content: bytes, environment: Environment) -> bytes:
 
 
 def _dispatch(verb: str, content: bytes, environment: Environment) -> bytes:
-    import json
-
     from hfplugin.clock import Clock
     from hfplugin.hostfactory import wire
 
     data = wire.parse(content)
     clock = Clock()
     broker = open_broker(environment, clock, is_strict=verb == "requestMachines")
-    answer: dict[str, Any]
+    return _encoded(respond(verb, data, broker, clock.now))
+
+
+def respond(verb: str, data: Mapping[str, Any], broker: Broker, now: Callable[[], float]) -> dict[str, Any]:
+    """Give the answer to a verb that needs the broker; HFPluginError when there is none."""
+    from hfplugin.hostfactory import wire
+
     if verb == "requestMachines":
-        answer = wire.accepted(broker.request_machines(*wire.demand(data)))
-    elif verb == "getRequestStatus":
-        answer = wire.statuses(broker.request_status(wire.asked_ids(data)), clock.now())
-    elif verb == "requestReturnMachines":
-        answer = wire.accepted(broker.return_machines(wire.hosts(data)))
-    else:
-        answer = wire.lost(broker.return_requests(wire.hosts(data)))
-    return json.dumps(answer, ensure_ascii=False).encode() + b"\n"
+        return wire.accepted(broker.request_machines(*wire.demand(data)))
+    if verb == "getRequestStatus":
+        return wire.statuses(broker.request_status(wire.asked_ids(data)), now())
+    if verb == "requestReturnMachines":
+        return wire.accepted(broker.return_machines(wire.hosts(data)))
+    return wire.lost(broker.return_requests(wire.hosts(data)))
 
 
 def open_broker(environment: Environment, clock: Any, is_strict: bool) -> Broker:
@@ -122,13 +151,27 @@ def open_broker(environment: Environment, clock: Any, is_strict: bool) -> Broker
 
 
 def _failure(message: str) -> bytes:
-    import json
-
     from hfplugin.wording import one_line
 
-    return json.dumps({"message": one_line(message)}, ensure_ascii=False).encode() + b"\n"
+    return _encoded({"message": one_line(message)})
 
 
-def _write(descriptor: int, answer: bytes) -> None:
-    while answer:
-        answer = answer[os.write(descriptor, answer) :]
+def _encoded(answer: dict[str, Any]) -> bytes:
+    import json
+
+    # The name of a file that is not UTF-8 comes with half surrogate pairs: they become question marks.
+    return json.dumps(answer, ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
+def _deliver(descriptor: int, answer: bytes) -> bool:
+    """Write the whole answer and say that it ends there; False when nobody takes it."""
+    try:
+        while answer:
+            answer = answer[os.write(descriptor, answer) :]
+        os.close(descriptor)
+    except OSError as error:
+        from hfplugin.logs import log
+
+        log.error("answer.undelivered", reason=error.strerror)
+        return False
+    return True

@@ -6,12 +6,13 @@ plug-in interface specification for Symphony 7.3, and calls recorded from runnin
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
+from hfplugin import document
 from hfplugin.broker import Accepted, Lost, Unknown
 from hfplugin.errors import InputError
+from hfplugin.logs import log
 from hfplugin.model import Machine, MachineState, Request, Result, Return, ReturnedMachine
 from hfplugin.wording import counted, one_line, summary
 
@@ -19,26 +20,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hfplugin.providers.base.provider import Host
 
+T = TypeVar("T")
+
 
 def parse(content: bytes) -> dict[str, Any]:
     """Read HostFactory's input; an empty one is an empty object. A byte-order mark is accepted."""
+    if not content.removeprefix(b"\xef\xbb\xbf").strip():
+        return {}
     try:
-        text = content.decode("utf-8-sig")
-        data = json.loads(text) if text.strip() else {}
-    except UnicodeDecodeError as error:
-        raise InputError(f"the input is not UTF-8 (byte {error.start})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the input is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"the input has to be a JSON object, not {_kind(data)}")
-    return data
+        return document.read(content)
+    except ValueError as error:
+        raise InputError(f"the input {error}") from error
 
 
 def demand(data: Mapping[str, Any]) -> tuple[str, int]:
     """Read requestMachines: the template's id and the capacity units."""
     template = data.get("template")
     if not isinstance(template, dict):
-        raise InputError('template is missing: expected {"template": {"templateId": "...", "machineCount": 1}}')
+        expected = '{"template": {"templateId": "...", "machineCount": 1}}'
+        raise InputError(f"template is missing or not an object: expected {expected}")
     template_id = template.get("templateId")
     if not isinstance(template_id, str) or not template_id:
         raise InputError("template.templateId is missing or not a text")
@@ -49,7 +49,8 @@ def _count(value: Any) -> int:
     if value is None:
         raise InputError("template.machineCount is missing")
     try:
-        number = float(value) if not isinstance(value, bool) else float("nan")
+        # Python alone takes True for 1 and 1_000 for 1000.
+        number = float("" if isinstance(value, bool) or "_" in str(value) else value)
         if number == int(number):
             return int(number)
     except (TypeError, ValueError, OverflowError):
@@ -59,57 +60,60 @@ def _count(value: Any) -> int:
 
 def asked_ids(data: Mapping[str, Any]) -> list[str]:
     """Read getRequestStatus: the ids, in order."""
-    entries = _entries(data, "requests", "requestId")
-    ids = []
-    for entry in entries:
-        request_id = entry.get("requestId")
-        if not isinstance(request_id, str) or not request_id:
-            raise InputError(f"requests: an entry without requestId: {json.dumps(entry)[:100]}")
-        ids.append(request_id)
-    if "requests" not in data:
+    if data.get("requests") is None:
         raise InputError('requests is missing: expected {"requests": [{"requestId": "..."}]}')
-    return ids
+    return _each(data, "requests", "requestId", _request_id)
 
 
 def hosts(data: Mapping[str, Any]) -> list[Host]:
     """Read the machines of requestReturnMachines or getReturnRequests."""
-    from hfplugin.providers.base.provider import Host
+    return _each(data, "machines", "name", _host)
 
-    found = []
-    for entry in _entries(data, "machines", "name"):
-        name, machine_id = entry.get("name") or "", entry.get("machineId") or ""
-        if not isinstance(name, str) or not isinstance(machine_id, str):
-            raise InputError(f"machines: name and machineId have to be texts: {json.dumps(entry)[:100]}")
-        if not name and not machine_id:
-            raise InputError(f"machines: an entry without name and machineId: {json.dumps(entry)[:100]}")
-        found.append(Host(name, machine_id))
+
+def _each(data: Mapping[str, Any], key: str, bare: str, read: Callable[[dict[str, Any]], T]) -> list[T]:
+    """Read every entry of a list: one object is a list of one, a bare text is an object with that one key.
+
+    An entry that cannot be read is passed over, so that it does not spoil the others; InputError when there are
+    no others.
+    """
+    value = data.get(key)
+    items = value if isinstance(value, list) else [] if value is None else [value]
+    found, faults = [], []
+    for position, item in enumerate(items):
+        entry = {bare: item} if isinstance(item, str) else item
+        try:
+            if not isinstance(entry, dict):
+                raise InputError(f"has to be an object, not {document.kind(entry)}")
+            found.append(read(entry))
+        except InputError as error:
+            faults.append(f"{key}[{position}] {error}")
+    if faults and not found:
+        raise InputError(faults[0])
+    for fault in faults:
+        log.warning("input.passed_over", reason=fault)
     return found
 
 
-def _entries(data: Mapping[str, Any], key: str, bare: str) -> list[dict[str, Any]]:
-    """Give a list of objects: one object is a list of one, a bare text is an object with that one key."""
-    value = data.get(key)
-    if value is None:
-        return []
-    items = value if isinstance(value, list) else [value]
-    entries = [{bare: item} if isinstance(item, str) else item for item in items]
-    for entry in entries:
-        if not isinstance(entry, dict):
-            raise InputError(f"{key} has to hold objects, not {_kind(entry)}")
-    return entries
+def _request_id(entry: dict[str, Any]) -> str:
+    request_id = entry.get("requestId")
+    if not isinstance(request_id, str) or not request_id:
+        raise InputError("has no requestId, or one that is not a text")
+    return request_id
 
 
-def _kind(value: Any) -> str:
-    kinds = {list: "a list", str: "a text", bool: "true or false", type(None): "null", dict: "an object"}
-    return kinds.get(type(value), "a number")
+def _host(entry: dict[str, Any]) -> Host:
+    from hfplugin.providers.base.provider import Host
+
+    name, machine_id = entry.get("name") or "", entry.get("machineId") or ""
+    if not isinstance(name, str) or not isinstance(machine_id, str):
+        raise InputError("has a name or machineId that is not a text")
+    if not name and not machine_id:
+        raise InputError("has neither name nor machineId")
+    return Host(name, machine_id)
 
 
 def accepted(answer: Accepted) -> dict[str, Any]:
     return {"requestId": answer.id, "message": one_line(answer.message)}
-
-
-def failure(message: str) -> dict[str, Any]:
-    return {"message": one_line(message)}
 
 
 def statuses(records: Iterable[Request | Return | Unknown], now: float) -> dict[str, Any]:
@@ -122,7 +126,7 @@ def _status(record: Request | Return | Unknown, now: float) -> dict[str, Any]:
     elif isinstance(record, Request):
         tags = _tags(record.template.tags)
         machines = [_machine(machine, tags) for machine in record.machines]
-        message = record.message or summary(record, now)
+        message = summary(record, now)
     else:
         machines = [_machine(machine, _tags(machine.tags)) for machine in record.machines]
         message = record.message

@@ -9,20 +9,31 @@ from __future__ import annotations
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigParseError,
     CredentialRetrievalError,
     HTTPClientError,
+    IncompleteReadError,
     InvalidRegionError,
+    MetadataRetrievalError,
     NoCredentialsError,
     NoRegionError,
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as NotConnectedError
 from botocore.parsers import ResponseParserError
 
 from hfplugin.errors import ErrorKind, ProviderError
 
-MISMATCH = "IdempotentParameterMismatch"
+# Ours: what the credentials' account says of another account's machines means nothing.
+WRONG_ACCOUNT = "WrongAccount"
+
+# EC2 puts the particulars of a denial into a text that only this command can read.
+_ENCODED = "Encoded authorization failure message:"
+_DECODING = "Particulars from 'aws sts decode-authorization-message --encoded-message':"
 
 _CODES: dict[ErrorKind, frozenset[str]] = {
     ErrorKind.THROTTLED: frozenset(
@@ -45,7 +56,9 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "InternalServerError",
             "ServiceUnavailable",
             "Unavailable",
-            MISMATCH,  # the token was used: something may run under it
+            # Both say that the token was used: something may run, or has run, under it.
+            "IdempotentInstanceTerminated",
+            "IdempotentParameterMismatch",
         }
     ),
     ErrorKind.CAPACITY: frozenset(
@@ -56,6 +69,7 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "InsufficientHostCapacity",
             "InsufficientInstanceCapacity",
             "InsufficientReservedInstanceCapacity",
+            "InsufficientVolumeCapacity",
             "ReservationCapacityExceeded",
             "SpotMaxPriceTooLow",
             "UnfulfillableCapacity",
@@ -88,7 +102,6 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "IncompleteSignature",
             "InvalidClientTokenId",
             "MissingAuthenticationToken",
-            "OptInRequired",
             "PendingVerification",
             "RequestExpired",
             "SignatureDoesNotMatch",
@@ -102,6 +115,7 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "MissingParameter",
             "NoSuchEntity",
             "OperationNotPermitted",
+            "OptInRequired",
             "ParameterNotFound",
             "UnknownParameter",
             "UnsupportedOperation",
@@ -114,10 +128,18 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
 }
 _KINDS = {code: kind for kind, codes in _CODES.items() for code in codes}
 
-# Exceptions of botocore that no answer of AWS stands behind.
-_AUTH = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound)
+# Exceptions of botocore that no answer of AWS stands behind. Its two roots of transport failures are not related.
+_AUTH = (
+    ConfigParseError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
 _INVALID = (ParamValidationError, NoRegionError, InvalidRegionError)
-_TRANSPORT = (HTTPClientError, ResponseParserError)
+_TRANSPORT = (HTTPClientError, IncompleteReadError, MetadataRetrievalError, NotConnectedError, ResponseParserError)
 
 
 def kind_of(code: str, http_status: int = 0) -> ErrorKind:
@@ -137,7 +159,7 @@ def translate(error: Exception) -> ProviderError:
         code = str(error.response.get("Error", {}).get("Code", ""))
         message = str(error.response.get("Error", {}).get("Message", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return ProviderError(kind_of(code, status), code, _one_line(message))
+        return ProviderError(kind_of(code, status), code, _one_line(message.replace(_ENCODED, _DECODING)))
     return ProviderError(_kind_of_exception(error), type(error).__name__, _one_line(str(error)))
 
 

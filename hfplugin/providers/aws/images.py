@@ -3,15 +3,17 @@ version of a launch template. Reads only."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.errors import AWS_ERRORS, translate
-from hfplugin.providers.aws.template import AWSTemplate
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ResponseLaunchTemplateDataTypeDef
+
+    from hfplugin.providers.aws.template import AWSTemplate
 
 # A parameter of AWS Systems Manager that holds an AMI id, in EC2's own notation.
 _SSM_PREFIX = "resolve:ssm:"
@@ -24,24 +26,29 @@ class Resolved(NamedTuple):
     """What is fixed for one launch. Empty texts: the launch template says, or nothing has to be said.
 
     `root_device` is empty when the root volume is to be left as the image or launch template has it.
+    `metadata_options` are the launch template's own.
     """
 
     image_id: str = ""
     root_device: str = ""
     launch_template_version: str = ""
+    metadata_options: Mapping[str, Any] = {}
 
 
 def resolve(clients: Clients, region: str, template: AWSTemplate) -> Resolved:
     """Fix what the template leaves open. ProviderError when AWS cannot say."""
     try:
         version, data = _launch_template(clients, region, template)
-        image = _image_id(clients, region, template.image_id or data.get("ImageId", ""))
+        named = template.image_id or data.get("ImageId", "")
+        image = _image_id(clients, region, named)
         keeps_volumes = bool(data.get("BlockDeviceMappings")) and not _asks_for_volume(template)
         wants_root = _asks_for_volume(template) or template.encrypted
         root = "" if keeps_volumes or not wants_root else _root_device(clients, region, template, image)
     except AWS_ERRORS as error:
         raise translate(error) from error
-    return Resolved(image if template.image_id else "", root, version)
+    # A launch template's image is its own to say, unless it could mean another one at a replay.
+    is_said = bool(template.image_id) or image != named
+    return Resolved(image if is_said else "", root, version, data.get("MetadataOptions", {}))
 
 
 def _asks_for_volume(template: AWSTemplate) -> bool:

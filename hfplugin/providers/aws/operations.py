@@ -5,12 +5,11 @@ One bad id never spoils the others, and "not found" counts only when it was the 
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
-
-from botocore.exceptions import ClientError
+from itertools import chain, groupby
+from typing import Any
 
 from hfplugin.errors import ErrorKind, ProviderError
 from hfplugin.model import MachineState, Refusal, Sighting
@@ -19,11 +18,11 @@ from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.errors import AWS_ERRORS, translate
 from hfplugin.providers.base.provider import Found, Host, Located, Observation, Released
 
-if TYPE_CHECKING:
-    from mypy_boto3_ec2 import EC2Client
-
 # DescribeInstances has no documented limit of ids, TerminateInstances allows 1,000 and recommends fewer.
 BATCH = 500
+
+# TerminateInstances in one region and release: AWS grants the whole account 100 calls, then 5 a second.
+_MOST_CALLS = 50
 
 # Values in one filter of a Describe call.
 _FILTER_VALUES = 200
@@ -31,6 +30,11 @@ _FILTER_VALUES = 200
 _ID = re.compile(r"\bi-[0-9a-f]{8,17}\b")
 
 _GOING = ("shutting-down", "terminated")
+
+# Refusals that may be meant for a part of the machines: one that is protected, unknown, or lacks the tag that a
+# policy demands. All others are the region's answer to any of them.
+_PARTIAL = (ErrorKind.NOT_FOUND, ErrorKind.INVALID, ErrorKind.UNKNOWN)
+_DENIED = "UnauthorizedOperation"
 
 
 def observe(clients: Clients, machines: Sequence[Located]) -> Observation:
@@ -41,60 +45,38 @@ def observe(clients: Clients, machines: Sequence[Located]) -> Observation:
     for region, group in _by_region(machines):
         try:
             for batch in _batches(group):
-                found, absent = _describe_known(clients.ec2(region), region, [machine.id for machine in batch])
-                _check_account(clients, batch, found, absent)
+                found = _describe_known(clients, region, [machine.id for machine in batch])
                 seen |= found
-                missing |= absent
+                missing |= _missing(clients, [machine for machine in batch if machine.id not in found])
         except ProviderError as error:
             failures.append(Refusal(error.kind, error.code, error.message, region))
     return Observation(seen, frozenset(missing), tuple(failures))
 
 
-def _describe_known(client: EC2Client, region: str, ids: list[str]) -> tuple[dict[str, Sighting], set[str]]:
-    """Describe ids of which some may not exist: AWS fails the whole call for one, naming the culprits."""
-    absent = {machine_id for machine_id in ids if not _ID.fullmatch(machine_id)}
-    asked = [machine_id for machine_id in dict.fromkeys(ids) if machine_id not in absent]
-    while asked:
-        try:
-            pages = client.get_paginator("describe_instances").paginate(InstanceIds=asked)
-            found = {sighting.id: sighting for page in pages for sighting in _sightings(page, region)}
-        except ClientError as error:
-            culprits = _named_culprits(error, asked)
-            absent |= culprits
-            asked = [machine_id for machine_id in asked if machine_id not in culprits]
-            continue
-        except AWS_ERRORS as error:
-            raise translate(error) from error
-        return found, absent | (set(asked) - set(found))
-    return {}, absent
+def _missing(clients: Clients, absent: Sequence[Located]) -> set[str]:
+    """Give the ids of what was not found; raise when it was not its own account that was asked."""
+    for account in {machine.account for machine in absent}:
+        clients.require_account(account)
+    return {machine.id for machine in absent}
 
 
-def _named_culprits(error: ClientError, asked: Iterable[str]) -> set[str]:
-    """Give the ids that a not-found answer names; raise the error when it is of another kind or names none."""
-    translated = translate(error)
-    culprits = set(_ID.findall(translated.message)) & set(asked)
-    if translated.kind is not ErrorKind.NOT_FOUND or not culprits:
-        raise translated from error
-    return culprits
-
-
-def _check_account(
-    clients: Clients, batch: Sequence[Located], found: Mapping[str, Sighting], absent: Iterable[str]
-) -> None:
-    """Raise unless what was (not) seen was looked for in the account where it was launched."""
-    absent = set(absent)
-    for machine in batch:
-        if machine.id in absent:
-            looked_in = clients.account() if machine.account else ""
-        else:
-            looked_in = found[machine.id].account
-        if machine.account and looked_in and looked_in != machine.account:
-            raise ProviderError(
-                ErrorKind.AUTH,
-                "WrongAccount",
-                f"{machine.id} was launched in account {machine.account}, the credentials are for {looked_in}: "
-                "nothing is concluded from this look",
-            )
+def _describe_known(clients: Clients, region: str, ids: Iterable[str]) -> dict[str, Sighting]:
+    """Describe those of the ids that exist. A call by ids fails whole for one that does not; a filter does not."""
+    asked = [machine_id for machine_id in dict.fromkeys(ids) if _ID.fullmatch(machine_id)]
+    if not asked:
+        return {}
+    try:
+        pages = clients.ec2(region).get_paginator("describe_instances").paginate(InstanceIds=asked)
+        return {sighting.id: sighting for page in pages for sighting in _sightings(page, region)}
+    except AWS_ERRORS as error:
+        translated = translate(error)
+        if translated.kind is not ErrorKind.NOT_FOUND:
+            raise translated from error
+    return {
+        sighting.id: sighting
+        for chunk in _chunks(asked, _FILTER_VALUES)
+        for sighting in find_by_filters(clients, region, {"instance-id": chunk})
+    }
 
 
 def release(clients: Clients, machines: Sequence[Located]) -> Released:
@@ -102,57 +84,82 @@ def release(clients: Clients, machines: Sequence[Located]) -> Released:
     going: set[str] = set()
     missing: set[str] = set()
     refused: dict[str, Refusal] = {}
-    for region, group in _by_region(machines):
-        for batch in _batches(group):
-            _terminate(clients, region, batch, going, missing, refused)
+    for region, group in _by_region({machine.id: machine for machine in machines}.values()):
+        termination = _Termination(clients, region)
+        termination.run(group)
+        going |= termination.going
+        missing |= termination.missing
+        refused |= termination.refused
     return Released(frozenset(going), frozenset(missing), refused)
 
 
-def _terminate(
-    clients: Clients,
-    region: str,
-    batch: list[Located],
-    going: set[str],
-    missing: set[str],
-    refused: dict[str, Refusal],
-) -> None:
-    """Terminate a batch; what AWS names as absent is dropped and the rest repeated, a refused batch is halved."""
-    if not batch:
-        return
-    try:
-        answer = clients.ec2(region).terminate_instances(InstanceIds=[machine.id for machine in batch])
-    except AWS_ERRORS as error:
-        translated = translate(error)
-        if translated.kind is ErrorKind.NOT_FOUND and len(batch) > 1:
-            culprits = set(_ID.findall(translated.message)) or {batch[0].id}
-            _terminate(clients, region, [m for m in batch if m.id not in culprits], going, missing, refused)
-            for machine in batch:
-                if machine.id in culprits:
-                    _terminate(clients, region, [machine], going, missing, refused)
-        elif translated.kind is ErrorKind.NOT_FOUND:
-            _note_absent(clients, batch[0], missing, refused)
-        elif translated.kind is ErrorKind.INVALID and len(batch) > 1:
-            middle = len(batch) // 2
-            _terminate(clients, region, batch[:middle], going, missing, refused)
-            _terminate(clients, region, batch[middle:], going, missing, refused)
+class _Termination:
+    """Terminates machines of one region. EC2 refuses a whole batch for a few of it: what the refusal does not name
+    is tried again, in ever smaller parts, within a bounded number of calls."""
+
+    def __init__(self, clients: Clients, region: str) -> None:
+        self.going: set[str] = set()
+        self.missing: set[str] = set()
+        self.refused: dict[str, Refusal] = {}
+        self._clients = clients
+        self._region = region
+        self._calls_left = _MOST_CALLS
+
+    def run(self, machines: Sequence[Located]) -> None:
+        malformed = [machine for machine in machines if not _ID.fullmatch(machine.id)]
+        self._note_missing(malformed)
+        known = [machine for machine in machines if machine not in malformed]
+        # In any order: always the same refused ones first would leave no call for the others.
+        waiting = list(_batches(random.sample(known, len(known))))
+        while waiting and self._calls_left:
+            batch = waiting.pop()
+            error = self._terminate(batch)
+            if error is None:
+                continue
+            if error.kind not in _PARTIAL and error.code != _DENIED:
+                return self._refuse(chain(batch, *waiting), error)
+            waiting += self._without_culprits(batch, error)
+        return None
+
+    def _terminate(self, batch: list[Located]) -> ProviderError | None:
+        self._calls_left -= 1
+        try:
+            client = self._clients.ec2(self._region)
+            answer = client.terminate_instances(InstanceIds=[machine.id for machine in batch])
+        except ProviderError as error:
+            return error
+        except AWS_ERRORS as error:
+            return translate(error)
+        self.going.update(
+            change["InstanceId"]
+            for change in answer["TerminatingInstances"]
+            if change["CurrentState"]["Name"] in _GOING
+        )
+        return None
+
+    def _without_culprits(self, batch: list[Located], error: ProviderError) -> list[list[Located]]:
+        """Note what came of the machines that the refusal is about; give what is to be tried again."""
+        named = set(_ID.findall(error.message))
+        culprits = [machine for machine in batch if machine.id in named] if len(batch) > 1 else batch
+        rest = [machine for machine in batch if machine not in culprits]
+        if error.kind is ErrorKind.NOT_FOUND:
+            self._note_missing(culprits)
+            if culprits:  # EC2 names all that it does not know
+                return [rest] if rest else []
         else:
-            refusal = Refusal(translated.kind, translated.code, translated.message, region)
-            refused.update({machine.id: refusal for machine in batch})
-        return
-    going.update(
-        change["InstanceId"]
-        for change in answer["TerminatingInstances"]
-        if change["CurrentState"]["Name"] in _GOING
-    )
+            self._refuse(culprits, error)
+        middle = (len(rest) + 1) // 2
+        return [half for half in (rest[:middle], rest[middle:]) if half]
 
+    def _note_missing(self, absent: Sequence[Located]) -> None:
+        try:
+            self.missing |= _missing(self._clients, absent)
+        except ProviderError as error:
+            self._refuse(absent, error)
 
-def _note_absent(clients: Clients, machine: Located, missing: set[str], refused: dict[str, Refusal]) -> None:
-    try:
-        _check_account(clients, [machine], {}, [machine.id])
-    except ProviderError as error:
-        refused[machine.id] = Refusal(error.kind, error.code, error.message, machine.region)
-    else:
-        missing.add(machine.id)
+    def _refuse(self, machines: Iterable[Located], error: ProviderError) -> None:
+        refusal = Refusal(error.kind, error.code, error.message, self._region)
+        self.refused.update({machine.id: refusal for machine in machines})
 
 
 def find_by_filters(clients: Clients, region: str, filters: Mapping[str, Sequence[str]]) -> list[Sighting]:
@@ -170,26 +177,37 @@ def find_by_filters(clients: Clients, region: str, filters: Mapping[str, Sequenc
 
 
 def find_hosts(clients: Clients, hosts: Sequence[Host], provider_name: str) -> list[Found]:
-    """Search every region for hosts, by id where there is one, else by private DNS name."""
+    """Search every region for hosts, by id where there is one, else by private DNS name.
+
+    ProviderError when no region answers; one that does not only leaves the search incomplete.
+    Ours is what carries our provider's name and a request's id. A name is used again, and by others: it means
+    the machine that is ours, then the one that lives, then the latest.
+    """
     ids = [host.machine_id for host in hosts if host.machine_id]
     names = [host.name for host in hosts if not host.machine_id and host.name]
+
+    def is_ours(sighting: Sighting) -> bool:
+        return sighting.provider_name == provider_name and bool(sighting.request_id)
+
+    def rank(sighting: Sighting) -> tuple[bool, bool, int]:
+        return is_ours(sighting), not sighting.state.is_going, sighting.launch_time
+
     by_id: dict[str, Sighting] = {}
     by_name: dict[str, Sighting] = {}
-    is_complete = True
+    failures: list[ProviderError] = []
     for region in clients.regions:
         try:
             for batch in _chunks(ids, BATCH):
-                by_id |= _describe_known(clients.ec2(region), region, batch)[0]
+                by_id |= _describe_known(clients, region, batch)
             for batch in _chunks(names, _FILTER_VALUES):
-                for sighting in find_by_filters(clients, region, {"private-dns-name": batch}):
-                    by_name[sighting.name] = sighting
-        except ProviderError:
-            is_complete = False
+                for found in find_by_filters(clients, region, {"private-dns-name": batch}):
+                    by_name[found.name] = max(found, by_name.get(found.name, found), key=rank)
+        except ProviderError as error:
+            failures.append(error)
+    if len(failures) == len(clients.regions):
+        raise failures[0]
     sightings = [by_id.get(host.machine_id) if host.machine_id else by_name.get(host.name) for host in hosts]
-    return [
-        Found(sighting, sighting is not None and sighting.provider_name == provider_name, is_complete)
-        for sighting in sightings
-    ]
+    return [Found(found, found is not None and is_ours(found), not failures) for found in sightings]
 
 
 def find_request(clients: Clients, request_id: str, provider_name: str) -> list[Sighting]:
@@ -218,14 +236,14 @@ def sighting(instance: Mapping[str, Any], owner: str, region: str) -> Sighting:
         request_id=labels.get(tags.REQUEST_ID, ""),
         template_id=labels.get(tags.TEMPLATE_ID, ""),
         provider_name=labels.get(tags.PROVIDER, ""),
-        attempt=int(labels[tags.ATTEMPT]) if labels.get(tags.ATTEMPT, "").isdigit() else 0,
+        attempt=int(labels[tags.ATTEMPT]) if labels.get(tags.ATTEMPT, "").isdecimal() else 0,
     )
 
 
 def _reason(reason: Mapping[str, str]) -> str:
     """Give EC2's StateReason, whose message usually begins with its own code."""
     code, message = reason.get("Code", ""), reason.get("Message", "")
-    return message if message.startswith(code) else f"{code}: {message}"
+    return message if message.startswith(code) else ": ".join(filter(None, (code, message)))
 
 
 def _sightings(page: Mapping[str, Any], region: str) -> Iterator[Sighting]:

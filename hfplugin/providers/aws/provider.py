@@ -44,6 +44,7 @@ class AWSProvider:
         return run_instances.launch(self._clients, launch, user_data)
 
     def find_launched(self, launch: Launch, request_id: str) -> tuple[Sighting, ...]:
+        self._clients.require_account(launch.account)
         return tuple(operations.find_by_filters(self._clients, launch.region, {"client-token": [launch.token]}))
 
     def observe(self, machines: Sequence[Located]) -> Observation:

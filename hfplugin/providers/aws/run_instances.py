@@ -7,26 +7,30 @@ demand of thousands is better served by a fleet.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hfplugin.errors import ConfigurationError, ErrorKind
+from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError, ProviderError
 from hfplugin.model import Launch, LaunchState, Refusal
 from hfplugin.providers.aws import images, tags
 from hfplugin.providers.aws.client import Clients
-from hfplugin.providers.aws.errors import AWS_ERRORS, MISMATCH, is_first_answer, translate
+from hfplugin.providers.aws.errors import AWS_ERRORS, is_first_answer, translate
 from hfplugin.providers.aws.images import Resolved
 from hfplugin.providers.aws.operations import BATCH, sighting
-from hfplugin.providers.aws.template import AWSTemplate
 from hfplugin.providers.base.provider import Context, Order, Outcome, Plan
+
+if TYPE_CHECKING:
+    from hfplugin.providers.aws.template import AWSTemplate
 
 API = "RunInstances"
 
 # EC2's limit for user data, before encoding.
 _USER_DATA_BYTES = 16 * 1024
 
-
 # EC2's answer to a DryRun call that would have succeeded.
 _WOULD_SUCCEED = "DryRunOperation"
+
+# One hop: a container behind the machine's own network cannot take the machine's role.
+_METADATA_OPTIONS = {"HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1}
 
 
 class Place(NamedTuple):
@@ -48,8 +52,9 @@ def plan(clients: Clients, context: Context, template: AWSTemplate, order: Order
     place = next(_open_places(template, clients.region, order), None)
     if place is None:
         return None
+    clients.ec2_for_launch(place.region)  # credentials that do not serve are found out before anything is frozen
     resolved = images.resolve(clients, place.region, template)
-    count = min(BATCH, -(-order.units // place.weight))
+    count = min(BATCH, _machines(order, place.weight))
     minimum = count if order.template.all_or_nothing else 1
     return Plan(
         api=API,
@@ -72,12 +77,32 @@ def _open_places(template: AWSTemplate, region: str, order: Order) -> Iterator[P
     shut = {launch.place for launch in order.past if launch.attempt in order.exhausted}
     # A quota is the account's and holds in every zone: no other subnet helps this type.
     over_quota = {launch.place for launch in order.past if any(e.kind is ErrorKind.QUOTA for e in launch.errors)}
-    types_over_quota = {place.rsplit("/", 1)[-1] for place in over_quota}
+    types_over_quota = {_type_of(place) for place in over_quota}
     for machine_type, weight in (template.machine_types or {"": 1}).items():
         for subnet in template.subnet_id or [""]:
             place = Place(region, subnet, machine_type, weight)
-            if str(place) not in shut and machine_type not in types_over_quota:
+            is_open = str(place) not in shut and _type_of(str(place)) not in types_over_quota
+            if is_open and _machines(order, weight):
                 yield place
+
+
+def _type_of(place: str) -> str:
+    return place.rsplit("/", 1)[-1]
+
+
+def _machines(order: Order, weight: int) -> int:
+    """Count the machines for an order: rounded up, but down for a rest, which a big machine would overshoot."""
+    return order.units // weight if _is_rest(order) else -(-order.units // weight)
+
+
+def _is_rest(order: Order) -> bool:
+    """True when an earlier launch gave what it could; one cut to a full batch is merely continued."""
+    return any(
+        launch.state is LaunchState.SETTLED
+        and launch.attempt not in order.exhausted
+        and launch.units < BATCH * launch.weight
+        for launch in order.past
+    )
 
 
 def parameters(template: AWSTemplate, resolved: Resolved, place: Place) -> dict[str, Any]:
@@ -97,7 +122,11 @@ def parameters(template: AWSTemplate, resolved: Resolved, place: Place) -> dict[
         "BlockDeviceMappings": _root_volume(template, resolved.root_device),
         "Placement": _placement(template),
         "EbsOptimized": template.ebs_optimized,
-        "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": template.http_tokens},
+        "MetadataOptions": {
+            **_METADATA_OPTIONS,
+            **{name: value for name, value in resolved.metadata_options.items() if name != "State"},
+            "HttpTokens": template.http_tokens,
+        },
         # A machine that shuts itself down must not stay behind stopped, billed and unknown to HostFactory.
         "InstanceInitiatedShutdownBehavior": "terminate",
     }
@@ -148,7 +177,7 @@ def _user_data(path: str) -> str:
     if not path:
         return ""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", newline="") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
@@ -166,15 +195,18 @@ def call_parameters(launch: Launch, user_data: str) -> dict[str, Any]:
 
 def launch(clients: Clients, launch: Launch, user_data: str) -> Outcome:
     """Send the launch. RunInstances brings all it will ever bring at once, so success is settled."""
-    client = clients.ec2_for_launch(launch.region)
     try:
+        clients.require_account(launch.account)
+        client = clients.ec2_for_launch(launch.region)
         answer = client.run_instances(**call_parameters(launch, user_data))
+    except HFPluginError as error:
+        return _failure(launch, error, LaunchState.UNKNOWN)  # not sent now, perhaps sent before
     except AWS_ERRORS as error:
         refusal = translate(error)
-        # A mismatch proves that the token was used; an answer after a retry proves nothing of the first try.
-        is_lost = refusal.kind is ErrorKind.TRANSIENT or refusal.code == MISMATCH or not is_first_answer(error)
-        reason = Refusal(refusal.kind, refusal.code, refusal.message, launch.place)
-        return Outcome(LaunchState.UNKNOWN if is_lost else LaunchState.REFUSED, errors=(reason,))
+        # Only a definite answer to the very first try proves that nothing was launched.
+        is_first = launch.state is not LaunchState.UNKNOWN and is_first_answer(error)
+        is_lost = refusal.kind is ErrorKind.TRANSIENT or not is_first
+        return _failure(launch, refusal, LaunchState.UNKNOWN if is_lost else LaunchState.REFUSED)
     owner = answer.get("OwnerId", "")
     got = tuple(sighting(instance, owner, launch.region) for instance in answer["Instances"])
     return Outcome(
@@ -183,6 +215,14 @@ def launch(clients: Clients, launch: Launch, user_data: str) -> Outcome:
         resource_id=answer.get("ReservationId", ""),
         account=owner,
     )
+
+
+def _failure(launch: Launch, error: HFPluginError, state: LaunchState) -> Outcome:
+    if isinstance(error, ProviderError):
+        reason = Refusal(error.kind, error.code, error.message, launch.place)
+    else:
+        reason = Refusal(ErrorKind.INVALID, "", str(error), launch.place)
+    return Outcome(state, errors=(reason,))
 
 
 def dry_run(clients: Clients, plan: Plan) -> None:

@@ -43,17 +43,36 @@ Service = Literal["RunInstances", "EC2Fleet", "SpotFleet", "ASG"]
 _RESERVED_TAG_PREFIXES = ("aws:", "hfplugin:")
 
 
+# What is set by every section of a template: keys in camelCase, unknown ones refused.
+_SECTION = ConfigDict(alias_generator=camel, extra="forbid", frozen=True)
+
+
+class RegionOverride(BaseModel):
+    """What a template says otherwise in one region: everything in it that is of a region."""
+
+    model_config = _SECTION
+
+    image_id: str = ""
+    subnet_id: Words = []
+    security_group_ids: Words = []
+    key_name: str = ""
+    kms_key_id: str = ""
+    launch_template_id: str = ""
+    launch_template_version: Annotated[str, BeforeValidator(_text)] = ""
+    placement_group_name: str = ""
+
+
 class AWSTemplate(BaseModel):
     """What a template says to AWS. Sizes are GiB, times minutes, prices US dollars an hour, as IBM has them."""
 
-    model_config = ConfigDict(alias_generator=camel, extra="forbid", frozen=True)
+    model_config = _SECTION
 
     provider_api: Service | None = None
     fleet_type: Literal["instant", "request", "maintain"] | None = None
     price_type: Literal["ondemand", "spot", "heterogeneous"] = "ondemand"
 
     image_id: str = ""
-    vm_type: str = ""
+    vm_type: Words = []
     vm_types: Weights = {}
     vm_types_on_demand: Weights = {}
     vm_types_priority: dict[str, float] = {}
@@ -87,13 +106,13 @@ class AWSTemplate(BaseModel):
     percent_on_demand: Annotated[int, Field(ge=0, le=100)] | None = None
     on_demand_target_capacity_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
     pools_count: Annotated[int, Field(ge=1)] | None = None
-    ec2_fleet_config: str = Field(default="", alias="ec2FleetConfig")
+    ec2_fleet_config: str = ""
     interface_type: str = ""
     efa_count: Annotated[int, Field(ge=0)] | None = None
     user_data: str = ""
     priority: float | None = None
     ttl: float | None = None
-    region_overrides: dict[str, dict[str, Any]] = {}
+    region_overrides: dict[str, RegionOverride] = {}
 
     @model_validator(mode="after")
     def _is_launchable(self) -> AWSTemplate:
@@ -101,8 +120,6 @@ class AWSTemplate(BaseModel):
             raise ValueError("imageId is missing, and no launchTemplateId gives one")
         if not (self.machine_types or self.launch_template_id or self.ec2_fleet_config):
             raise ValueError("vmType is missing, and neither vmTypes nor launchTemplateId gives one")
-        if self.vm_type and self.vm_types and set(self.vm_types) != {self.vm_type}:
-            raise ValueError("vmType and vmTypes exclude each other: keep one")
         if self.launch_template_version and not self.launch_template_id:
             raise ValueError("launchTemplateVersion needs launchTemplateId")
         if self.iops and self.volume_type not in ("io1", "io2", "gp3"):
@@ -114,8 +131,12 @@ class AWSTemplate(BaseModel):
 
     @property
     def machine_types(self) -> dict[str, int]:
-        """Each instance type with its weight, the capacity units one machine of it is worth."""
-        return self.vm_types or ({self.vm_type: 1} if self.vm_type else {})
+        """Each instance type with its weight, the capacity units one machine of it is worth.
+
+        As IBM has it: where both are given, `vmType` is meant on demand and `vmTypes` otherwise.
+        """
+        single = dict.fromkeys(self.vm_type, 1)
+        return (self.vm_types or single) if self.is_spot else (single or self.vm_types)
 
     @property
     def is_spot(self) -> bool:

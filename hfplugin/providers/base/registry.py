@@ -33,7 +33,13 @@ def _third_party(provider_type: str) -> ProviderSpec:
     if provider_type not in points.names:
         known = ", ".join(sorted({*BUILT_IN, *points.names}))
         raise ConfigurationError(f"unknown providerType {provider_type!r}; known: {known}")
-    spec: ProviderSpec = points[provider_type].load()
+    point = points[provider_type]
+    try:
+        spec = point.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"provider {provider_type} ({point.value}) cannot be loaded: {error}") from error
+    if not isinstance(spec, ProviderSpec):
+        raise ConfigurationError(f"provider {provider_type}: {point.value} is not a ProviderSpec")
     return spec
 
 

@@ -179,9 +179,7 @@ def test_a_damaged_row_is_named(tmp_path: Path) -> None:
         table(tmp_path / "table.json")
 
 
-def test_a_save_that_fails_leaves_the_old_table_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_save_that_fails_leaves_the_old_table_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save({"m5.large": M5_LARGE}, tmp_path / "table.json")
     before = (tmp_path / "table.json").read_bytes()
 
@@ -329,8 +327,7 @@ def test_the_refusal_of_an_unknown_type_says_what_to_do() -> None:
     with pytest.raises(UnknownInstanceTypeError) as refused:
         attributes({"m5.lrge": 1}, {"m5.large": M5_LARGE, "t1.micro": M5_LARGE}, count_threads=False)
     assert str(refused.value) == (
-        "unknown instance type 'm5.lrge'; nearest: m5.large; "
-        "'hfplugin machine-types refresh' fetches new ones"
+        "unknown instance type 'm5.lrge'; nearest: m5.large; 'hfplugin machine-types refresh' fetches new ones"
     )
 
 

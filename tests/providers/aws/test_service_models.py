@@ -14,7 +14,10 @@ from botocore.session import Session
 
 import hfplugin.providers.aws
 from hfplugin.providers.aws import service_models
+from hfplugin.providers.aws.client import Clients
+from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.aws.operations import sighting
+from hfplugin.providers.base.cache import Cache
 
 SOURCES = Path(hfplugin.providers.aws.__file__).parent
 
@@ -123,3 +126,15 @@ def test_forgotten_copies_are_deleted_and_the_full_files_used(small: Session, tm
     assert list(tmp_path.iterdir()) == []
     assert len(small.get_service_model("ec2").operation_names) > 500
     assert not service_models.forget(small, str(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b'{"version": "2.0", "met', b"\0" * 512])
+@pytest.mark.parametrize("name", ["endpoints.json", "service-2.json"])
+def test_a_damaged_copy_is_replaced_by_the_full_files(tmp_path: Path, name: str, content: bytes) -> None:
+    cache = Cache(str(tmp_path))
+    Clients(AWSSettings(region="us-east-1"), "prod1", cache).ec2("us-east-1")
+    (path,) = tmp_path.rglob(name)
+    path.write_bytes(content)
+    client = Clients(AWSSettings(region="us-east-1"), "prod1", cache).ec2("us-east-1")
+    assert client.meta.endpoint_url == "https://ec2.us-east-1.amazonaws.com"
+    assert callable(client.describe_instances)

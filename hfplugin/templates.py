@@ -1,0 +1,225 @@
+"""Reads a templates file: each template typed, its attributes complete, or what is wrong with it.
+
+Keys that no part of hfplugin knows go to HostFactory as they are; one that is nearly a known key is a slip.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hfplugin import document
+from hfplugin.config import Settings, camel, is_blank
+from hfplugin.errors import ConfigurationError
+from hfplugin.faults import Fault, found, refusal, slip_of
+from hfplugin.model import Template
+from hfplugin.providers.base.registry import ProviderRegistry, TemplateExtensionRegistry
+
+# What HostFactory needs to size its demand; what the file leaves out of these is derived.
+_SIZING = ("type", "ncores", "ncpus", "nram")
+_AMOUNTS = ("ncores", "ncpus", "nram")
+
+# The kinds of an attribute that HostFactory and LSF know.
+_KINDS = ("string", "numeric", "boolean")
+
+# Keys of HostFactory's own that an answer may hold beside the mandatory ones: passed on without a word.
+_HOSTFACTORY_KEYS = ("availableNumber", "requestedMachines", "priceInfo", "rank")
+
+Attributes = dict[str, list[str]]
+
+
+class TemplateKeys(BaseModel):
+    """The keys of a template that mean the same for every provider."""
+
+    model_config = ConfigDict(alias_generator=camel, extra="forbid")
+
+    template_id: Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+    max_number: Annotated[int, Field(ge=-1)]
+    attributes: dict[str, Any] = {}
+    all_or_nothing: bool = False
+    pending_timeout_seconds: Annotated[int, Field(ge=1)] | None = None
+    deadline_seconds: Annotated[int, Field(ge=1)] | None = None
+
+
+def read_templates(
+    path: str, content: bytes, settings: Settings, machine_types: str
+) -> tuple[list[Template], list[str]]:
+    """Give every template of the file, in its order, and warnings. Never gives an empty list.
+
+    `machine_types` is where a refreshed table of machine types may lie. ConfigurationError names every fault.
+    """
+    try:
+        raw = document.read(content).get("templates")
+    except ValueError as error:
+        raise ConfigurationError(f"{path} {error}") from error
+    if not isinstance(raw, list) or not raw:
+        raise ConfigurationError(f"{path}: `templates` has to be a list with one template or more")
+    reader = _Reader(settings, machine_types)
+    templates = [reader.read(position, item) for position, item in enumerate(raw)]
+    ids = [item.get("templateId") for item in raw if isinstance(item, dict)]
+    twice = dict.fromkeys(str(i) for i in ids if i is not None and ids.count(i) > 1)
+    faults = [*reader.faults, *(Fault(f"template {name}", "templateId appears twice") for name in twice)]
+    if faults:
+        raise refusal(path, faults)
+    return [template for template in templates if template is not None], reader.warnings
+
+
+def offer(template: Template) -> dict[str, Any]:
+    """Give what HostFactory is told of a template."""
+    return {
+        "templateId": template.id,
+        "maxNumber": template.max_number,
+        "attributes": template.attributes,
+        **template.passthrough,
+    }
+
+
+class _Reader:
+    """Reads the templates of one file for one provider type; gathers faults and warnings as it goes."""
+
+    def __init__(self, settings: Settings, machine_types: str) -> None:
+        self.faults: list[Fault] = []
+        self.warnings: list[str] = []
+        self._settings = settings
+        self._machine_types = machine_types
+        self._spec = ProviderRegistry.spec(settings.provider_type)
+        self._own = _aliases(TemplateKeys)
+        self._theirs = _aliases(self._spec.template_type())
+
+    def read(self, position: int, item: Any) -> Template | None:
+        """Give the template, None when there are faults in it."""
+        before = len(self.faults)
+        if not isinstance(item, dict):
+            self.faults.append(Fault(f"templates[{position}]", f"has to be an object, not {document.kind(item)}"))
+            return None
+        name = f"template {item.get('templateId', f'number {position + 1} (no templateId)')}"
+        others = self._others(name, item)
+        own = self._validated(name, TemplateKeys.model_validate, item, self._own)
+        theirs = self._validated(name, self._extension, item, self._theirs)
+        if own is None or theirs is None:
+            return None
+        sized, wrong = attributes(own.attributes, lambda: self._derived(theirs))
+        self.faults += [Fault(f"{name}: {key}", text) for key, text in wrong]
+        if len(self.faults) > before:
+            return None
+        return Template(
+            id=own.template_id,
+            provider_type=self._settings.provider_type,
+            max_number=own.max_number,
+            attributes=sized,
+            extension=theirs.model_dump(mode="json", by_alias=True, exclude_unset=True),
+            tags=self._spec.tags(theirs),
+            all_or_nothing=own.all_or_nothing,
+            pending_timeout=own.pending_timeout_seconds,
+            deadline=own.deadline_seconds,
+            passthrough=others,
+        )
+
+    def _others(self, name: str, item: Mapping[str, Any]) -> dict[str, Any]:
+        """Give what is neither ours nor the provider's; a slip among it is a fault."""
+        known = [*self._own, *self._theirs]
+        others = {key: value for key, value in item.items() if key not in known}
+        for key in others:
+            near = slip_of(key, known)
+            if key in _HOSTFACTORY_KEYS:
+                continue
+            if near:
+                self.faults.append(Fault(f"{name}: {key}", f"unknown key; did you mean {near!r}?"))
+            else:
+                self.warnings.append(f"{name}: unknown key {key!r} is passed on to HostFactory as it is")
+        return others
+
+    def _validated(
+        self, name: str, validate: Callable[[Any], Any], item: Mapping[str, Any], keys: Sequence[str]
+    ) -> Any:
+        try:
+            return validate({key: item[key] for key in keys if not is_blank(item.get(key))})
+        except ValidationError as error:
+            self.faults += found(error, name, keys, separator=": ")
+            return None
+
+    def _extension(self, data: dict[str, Any]) -> Any:
+        return TemplateExtensionRegistry.create_extension_config(self._settings.provider_type, data)
+
+    def _derived(self, extension: Any) -> Attributes:
+        return self._spec.attributes(extension, self._settings.provider, self._machine_types)
+
+
+def attributes(given: Mapping[str, Any], derive: Callable[[], Attributes]) -> tuple[Attributes, list[Fault]]:
+    """Give the attributes in HostFactory's form: as written where given, what sizing lacks derived; and faults.
+
+    HostFactory multiplies ncores and ncpus, so one that is given counts in deriving the other. LSF's `mem` is
+    `nram` by another name. `derive` is called only when the machine type has to say.
+    """
+    faults = [
+        Fault(f"attributes.{key}", 'has to be a value or a list like ["Numeric", "4"]')
+        for key, value in given.items()
+        if not _is_attribute(value)
+    ]
+    if faults:
+        return {}, faults
+    written = {key: _pair(value) for key, value in given.items()}
+    faults = [
+        Fault(f"attributes.{key}", f"has to be a number above 0 (is {written[key][1]!r})")
+        for key in _AMOUNTS
+        if key in written and not _amount(written[key]) > 0
+    ]
+    if faults:
+        return {}, faults
+    sizing = {"ncores": ["Numeric", "1"]} | ({"nram": written["mem"]} if "mem" in written else {}) | written
+    missing = [key for key in _SIZING if key not in sizing]
+    if missing:
+        try:
+            derived = derive()
+        except (KeyError, ValueError, OSError) as error:
+            return {}, [Fault("attributes", f"{', '.join(missing)} cannot be derived: {error}")]
+        lacking = ", ".join(key for key in missing if key not in derived)
+        if lacking:
+            return {}, [Fault("attributes", f"{lacking} missing, and no machine type to derive them from")]
+        sizing = derived | sizing
+        if "ncpus" in missing:
+            sizing["ncpus"] = _shared(derived["ncpus"], _amount(sizing["ncores"]))
+    return {key: sizing[key] for key in _SIZING} | written, []
+
+
+def _shared(ncpus: list[str], ncores: float) -> list[str]:
+    """Give the ncpus that, times ncores, is what the machine has."""
+    return ["Numeric", str(max(1, int(_amount(ncpus) // ncores)))]
+
+
+def _is_attribute(value: Any) -> bool:
+    if isinstance(value, list):
+        return len(value) == 2 and all(map(_is_scalar, value)) and str(value[0]).casefold() in _KINDS
+    return _is_scalar(value)
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _pair(value: Any) -> list[str]:
+    """Give HostFactory's two-element form of an attribute."""
+    if isinstance(value, list):
+        return [_text(member) for member in value]
+    text = _text(value)
+    return ["String" if math.isnan(_amount(["", text])) else "Numeric", text]
+
+
+def _amount(pair: Sequence[str]) -> float:
+    """Give an attribute's number, NaN when it is none: to HostFactory, 1_000 and inf are words."""
+    try:
+        number = float(pair[1])
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) and "_" not in pair[1] else math.nan
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _aliases(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,0 +1,59 @@
+"""An EC2 to test against, and HostFactory in front of the plug-in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ec2_server as emulator
+import pytest
+from fake_ec2 import AWAY, FakeAWS, FakeClients
+from player import HostFactory
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+
+@pytest.fixture(scope="session")
+def ec2_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an emulated AWS that lives as long as the session; `ec2` empties it."""
+    with emulator.running(tmp_path_factory.mktemp("moto")) as url:
+        yield url
+
+
+@pytest.fixture
+def ec2(ec2_server: str) -> EC2Client:
+    """A client of the emulated EC2, in which nothing runs yet."""
+    emulator.reset(ec2_server)
+    return emulator.client(ec2_server)
+
+
+@pytest.fixture
+def subnets(ec2: EC2Client) -> list[str]:
+    """The subnets of the default network, one a zone."""
+    found = sorted(ec2.describe_subnets()["Subnets"], key=lambda subnet: subnet["AvailabilityZone"])
+    return [subnet["SubnetId"] for subnet in found]
+
+
+@pytest.fixture
+def hostfactory(tmp_path: Path, ec2_server: str, subnets: list[str]) -> HostFactory:
+    """A provider instance with two templates of the emulated EC2: `small` and, with a maxNumber of 3, `few`."""
+    player = HostFactory(tmp_path / "host factory")
+    player.configure({"providerType": "aws", "aws": {"region": emulator.REGION, "endpointUrl": ec2_server}})
+    player.offer(emulator.template(subnets[0]), emulator.template(subnets[0], templateId="few", maxNumber=3))
+    return player
+
+
+@pytest.fixture
+def aws() -> FakeAWS:
+    """An AWS in memory that keeps EC2's rules."""
+    return FakeAWS()
+
+
+@pytest.fixture
+def clients(aws: FakeAWS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeClients:
+    """The AWS provider's own clients, asking `aws`: a home region and one more."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    return FakeClients(aws, tmp_path / "cache", fallback_regions=(AWAY,))

@@ -1,0 +1,187 @@
+"""AWS as the registry knows it, and its self-check."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_ec2 import ACCOUNT, AWAY, HOME, IMAGE, FakeAWS, FakeClients, FaultError
+from pydantic import TypeAdapter, ValidationError
+
+from hfplugin.errors import ProviderError
+from hfplugin.model import Template
+from hfplugin.providers.aws import client, instance_types
+from hfplugin.providers.aws.configuration import AWSSettings
+from hfplugin.providers.aws.provider import AWSProvider
+from hfplugin.providers.aws.template import AWSTemplate
+from hfplugin.providers.base.cache import Cache
+from hfplugin.providers.base.provider import Context
+from hfplugin.providers.base.registry import ProviderRegistry, TemplateExtensionRegistry
+
+SPEC = ProviderRegistry.spec("aws")
+CONTEXT = Context("prod1", "abc", Cache("/nonexistent"))
+
+
+def extension(**keys: Any) -> AWSTemplate:
+    raw = {"imageId": IMAGE, "vmType": "m5.large", **keys}
+    found: AWSTemplate = TemplateExtensionRegistry.create_extension_config(
+        "aws", {key: value for key, value in raw.items() if value is not None}
+    )
+    return found
+
+
+def settings(raw: dict[str, Any]) -> AWSSettings:
+    found: AWSSettings = TypeAdapter(SPEC.config_type).validate_python(raw)
+    return found
+
+
+def template(name: str = "small", **keys: Any) -> Template:
+    raw = {"imageId": IMAGE, "subnetId": "subnet-a", "vmType": "m5.large", **keys}
+    return Template(name, "aws", 10, {}, raw)
+
+
+def provider(clients: FakeClients) -> AWSProvider:
+    made = AWSProvider(AWSSettings(region=HOME), CONTEXT)
+    made._clients = clients
+    return made
+
+
+def test_the_configuration_has_defaults_for_everything() -> None:
+    assert settings({}) == AWSSettings()
+    assert (AWSSettings().connect_timeout_seconds, AWSSettings().read_timeout_seconds) == (5.0, 60.0)
+
+
+def test_the_configuration_is_written_in_camel_case() -> None:
+    given = settings({"region": HOME, "fallbackRegions": [AWAY], "proxyPort": "3128", "countThreads": True})
+    assert given == AWSSettings(region=HOME, fallback_regions=(AWAY,), proxy_port=3128, count_threads=True)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"Region": HOME},
+        {"connectTimeoutSeconds": 0},
+        {"readTimeoutSeconds": -1},
+        {"proxyPort": 0},
+        {"proxyPort": 65536},
+    ],
+)
+def test_a_wrong_setting_is_refused(raw: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        settings(raw)
+
+
+def test_attributes_come_from_the_machine_type(tmp_path: Path) -> None:
+    attributes = SPEC.attributes(extension(), AWSSettings(), str(tmp_path / "none"))
+    assert attributes == {
+        "type": ["String", "X86_64"],
+        "ncores": ["Numeric", "1"],
+        "ncpus": ["Numeric", "1"],
+        "nram": ["Numeric", "8192"],
+    }
+    threads = SPEC.attributes(extension(), AWSSettings(count_threads=True), str(tmp_path / "none"))
+    assert threads["ncpus"] == ["Numeric", "2"]
+
+
+def test_attributes_of_weighted_types_are_those_of_the_smallest_unit(tmp_path: Path) -> None:
+    weighted = extension(vmType=None, vmTypes={"m5.2xlarge": 2, "m5.large": 1})
+    assert SPEC.attributes(weighted, AWSSettings(), str(tmp_path / "none"))["ncpus"] == ["Numeric", "1"]
+
+
+def test_a_type_newer_than_the_table_is_taken_from_the_refreshed_one(tmp_path: Path) -> None:
+    refreshed = tmp_path / "types.json"
+    instance_types.save({"z9.huge": instance_types.InstanceType(8, 16, 1024, "arm64")}, refreshed)
+    attributes = SPEC.attributes(extension(vmType="z9.huge"), AWSSettings(), str(refreshed))
+    assert (attributes["type"], attributes["ncpus"]) == (["String", "AARCH64"], ["Numeric", "8"])
+
+
+def test_a_launch_templates_own_type_gives_no_attributes(tmp_path: Path) -> None:
+    assert SPEC.attributes(extension(vmType=None, launchTemplateId="lt-1"), AWSSettings(), str(tmp_path)) == {}
+
+
+def test_machine_tags_are_the_templates() -> None:
+    assert SPEC.tags(extension(instanceTags="a=1;b=2")) == {"a": "1", "b": "2"}
+
+
+def test_the_configuration_of_ibms_plugin_can_be_converted() -> None:
+    assert SPEC.convert is not None
+    converted, _ = SPEC.convert({"AWS_REGION": HOME})
+    assert settings(converted["aws"]).region == HOME
+
+
+def test_refreshed_machine_types_are_those_of_every_region(
+    aws: FakeAWS, clients: FakeClients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "Clients", lambda *_: clients)
+    monkeypatch.setattr(
+        instance_types,
+        "describe",
+        lambda ec2: {f"m5.{ec2.meta.region_name}": instance_types.InstanceType(1, 2, 1024, "x86_64")},
+    )
+    assert SPEC.refresh is not None
+    path = tmp_path / "cache/types.json"
+    assert SPEC.refresh(AWSSettings(), CONTEXT, str(path)) == 2
+    assert json.loads(path.read_text())["types"].keys() == {f"m5.{HOME}", f"m5.{AWAY}"}
+
+
+def test_a_refresh_that_fails_leaves_the_table_alone(
+    aws: FakeAWS, clients: FakeClients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "Clients", lambda *_: clients)
+    aws.faults["DescribeInstanceTypes"] = [FaultError("UnauthorizedOperation", status=403)]
+    assert SPEC.refresh is not None
+    with pytest.raises(ProviderError, match="UnauthorizedOperation"):
+        SPEC.refresh(AWSSettings(), CONTEXT, str(tmp_path / "types.json"))
+    assert not (tmp_path / "types.json").exists()
+
+
+def test_knowing_aws_loads_neither_boto3_nor_pydantic() -> None:
+    code = "import sys, hfplugin.providers.aws.spec; print({'boto3', 'botocore', 'pydantic'} & {*sys.modules})"
+    root = Path(__file__).resolve().parents[3]
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert loaded.stdout == "set()\n"
+
+
+def test_a_check_tells_account_and_region_and_tries_each_template(aws: FakeAWS, clients: FakeClients) -> None:
+    identity, small, big = provider(clients).check([template(), template("big", vmType="m5.24xlarge")])
+    assert (identity.is_ok, identity.detail) == (True, f"account {ACCOUNT}, region {HOME}")
+    assert (small.is_ok, small.subject) == (True, "template small")
+    assert small.detail == f"a launch in {HOME}/subnet-a/m5.large would succeed"
+    assert (big.is_ok, big.subject) == (True, "template big")
+    assert aws.instances == {}
+
+
+def test_a_check_goes_on_after_a_template_that_cannot_be_launched(aws: FakeAWS, clients: FakeClients) -> None:
+    aws.faults["RunInstances"] = [FaultError("InvalidSubnetID.NotFound", "no such subnet")]
+    _, small, other, spot = provider(clients).check(
+        [template(), template("other"), template("spot", priceType="spot")]
+    )
+    assert (small.is_ok, small.detail) == (False, "InvalidSubnetID.NotFound: no such subnet")
+    assert small.remedy == "correct what AWS names in the template or the account"
+    assert other.is_ok
+    assert (spot.is_ok, spot.remedy) == (False, "correct the template")
+    assert "use priceType ondemand" in spot.detail
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [("UnauthorizedOperation", "grant the action"), ("RequestLimitExceeded", "try again")],
+)
+def test_a_failed_check_comes_with_the_remedy_of_its_kind(
+    aws: FakeAWS, clients: FakeClients, code: str, remedy: str
+) -> None:
+    aws.faults["RunInstances"] = [FaultError(code)]
+    _, check = provider(clients).check([template()])
+    assert remedy in check.remedy
+
+
+def test_a_check_without_credentials_says_so_and_stops(aws: FakeAWS, clients: FakeClients) -> None:
+    aws.faults["GetCallerIdentity"] = [FaultError("InvalidClientTokenId", "the key is not known", 403)]
+    [check] = provider(clients).check([template()])
+    assert (check.is_ok, check.subject) == (False, "identity")
+    assert "InvalidClientTokenId: the key is not known" in check.detail
+    assert "credentialFile" in check.remedy
