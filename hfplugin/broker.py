@@ -190,7 +190,7 @@ class Broker:
         empty = Request(
             id=request_id,
             template=template or Template(found[0].template_id, self._site.settings.provider_type, -1, {}, {}),
-            units=len(found),
+            units=sum(sighting.units for sighting in found),
             created=now,
             deadline=now,
             pending_timeout=self._site.settings.requests.pending_timeout_seconds,

@@ -133,6 +133,7 @@ class Fulfilment:
             state=outcome.state,
             account=launch.account or outcome.account,
             resource_id=outcome.resource_id,
+            look_only=outcome.look_only,
             errors=tuple(error._replace(at=at) for error in outcome.errors) or launch.errors,
         )
         write = log.info if outcome.sightings else log.warning
@@ -164,16 +165,18 @@ class Fulfilment:
         """Find out what came of launches whose answer is not known, before anything else is asked."""
         for launch in request.launches:
             if launch.state.is_unsettled:
+                # Whatever was sent before is no first try: a refusal of it proves nothing.
+                again = launch._replace(state=LaunchState.UNKNOWN)
                 replays = self._may_replay(request, launch)
-                request = self._send(request, launch) if replays else self._look(request, launch)
+                request = self._send(request, again) if replays else self._look(request, again)
         if any(launch.state.is_unsettled and launch.first_empty_look is None for launch in request.launches):
             request = self._save(request, request.blinded(self._clock.now()))
         return request
 
     def _may_replay(self, request: Request, launch: Launch) -> bool:
         is_fresh = self._clock.now() - launch.planned_at < REPLAY_SECONDS
-        is_disowned = any(error.code == "IdempotentParameterMismatch" for error in launch.errors)
-        return request.phase is Phase.OPEN and is_fresh and not is_disowned and not self._is_past_deadline(request)
+        is_open = request.phase is Phase.OPEN and not self._is_past_deadline(request)
+        return is_open and is_fresh and not launch.look_only
 
     def _look(self, request: Request, launch: Launch) -> Request:
         """Search, without launching, for what an unknown launch brought; two empty looks settle it."""
@@ -316,6 +319,7 @@ def rebuilt(request: Request, sightings: tuple[Sighting, ...]) -> Request:
             account=sighting.account,
             state=MachineState.PENDING,
             launch_time=sighting.launch_time,
+            units=sighting.units,
         )
         machines[sighting.id] = machine.seen(sighting)
     return request.with_machines(machines)

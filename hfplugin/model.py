@@ -125,7 +125,8 @@ class Launch(NamedTuple):
     """One call to the cloud for machines: what was frozen before it, what came of it.
 
     `params` go to the cloud unchanged at every replay; user data stands in them by its hash.
-    `units` is what was asked; `weight` the units one machine is worth; `place` where, for people.
+    `units` is what was asked; `weight` the units one machine is worth; `place` where, for people. `look_only`:
+    sending it again would tell nothing more, so what it brought is looked for.
     """
 
     attempt: int
@@ -142,6 +143,7 @@ class Launch(NamedTuple):
     state: LaunchState = LaunchState.PLANNED
     resource_id: str = ""
     errors: tuple[Refusal, ...] = ()
+    look_only: bool = False
     first_empty_look: float | None = None
 
 
@@ -164,6 +166,7 @@ class Sighting(NamedTuple):
     template_id: str = ""
     provider_name: str = ""
     attempt: int = 0
+    units: int = 1
 
 
 class Machine(NamedTuple):

@@ -333,5 +333,5 @@ def _unlink(path: str) -> None:
 
 
 def _read_text(path: str) -> str:
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         return file.read()

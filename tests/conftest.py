@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,14 +47,29 @@ def hostfactory(tmp_path: Path, ec2_server: str, subnets: list[str]) -> HostFact
 
 
 @pytest.fixture
+def no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the caller's reaches AWS's libraries, and there is no metadata service to wait for."""
+    for name in os.environ:
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def credentials(no_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials in the environment."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENVIRONMENT")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret-of-the-environment")
+
+
+@pytest.fixture
 def aws() -> FakeAWS:
     """An AWS in memory that keeps EC2's rules."""
     return FakeAWS()
 
 
 @pytest.fixture
-def clients(aws: FakeAWS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeClients:
+def clients(aws: FakeAWS, tmp_path: Path, credentials: None) -> FakeClients:
     """The AWS provider's own clients, asking `aws`: a home region and one more."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     return FakeClients(aws, tmp_path / "cache", fallback_regions=(AWAY,))

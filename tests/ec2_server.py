@@ -42,11 +42,12 @@ _IMAGE = {
 
 # It ends with its standard input, so that it never outlives the tests, however they end.
 _PROGRAM = """
-import sys
+import os, sys
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
+os.dup2(2, 1)  # nobody reads on
 sys.stdin.read()
 """
 

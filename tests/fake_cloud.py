@@ -96,6 +96,7 @@ class FakeCloud:
                 weight = settings.get("weight", 1)
                 count = min(settings.get("batch", 500), -(-order.units // weight))
                 tags = {"request": order.request_id, "attempt": str(order.attempt), "template": order.template.id}
+                tags["units"] = str(weight)
                 return Plan(
                     api="Fake",
                     region=place.split("/")[0],
@@ -113,9 +114,7 @@ class FakeCloud:
         try:
             self._enter("launch")
         except ProviderError as error:
-            lost = error.kind is ErrorKind.TRANSIENT
-            refusal = Refusal(error.kind, error.code, error.message, launch.place)
-            return Outcome(LaunchState.UNKNOWN if lost else LaunchState.REFUSED, errors=(refusal,))
+            return _refused(launch, Refusal(error.kind, error.code, error.message, launch.place))
         outcome = self._replayed(launch) or self._launched(launch)
         if self.lose_answers:
             self.lose_answers -= 1
@@ -131,12 +130,12 @@ class FakeCloud:
 
     def _launched(self, launch: Launch) -> Outcome:
         if launch.place in self.refusals:
-            return Outcome(LaunchState.REFUSED, errors=(self.refusals[launch.place],))
+            return _refused(launch, self.refusals[launch.place])
         room = self.capacity.get(launch.place, 10_000)
         asked = launch.params["count"]
         if room < (asked if launch.params["all"] else 1):
             full = Refusal(ErrorKind.CAPACITY, "InsufficientInstanceCapacity", "no capacity", launch.place)
-            return Outcome(LaunchState.REFUSED, errors=(full,))
+            return _refused(launch, full)
         count = min(asked, room)
         self.capacity[launch.place] = room - count
         made = [self._make(launch) for _ in range(count)]
@@ -240,7 +239,16 @@ class FakeCloud:
             template_id=machine.tags.get("template", ""),
             provider_name=PROVIDER_NAME,
             attempt=int(machine.tags.get("attempt", 0)),
+            units=int(machine.tags.get("units", 1)),
         )
+
+
+def _refused(launch: Launch, reason: Refusal) -> Outcome:
+    """Only a definite answer to the first try proves that nothing was launched."""
+    if launch.state is LaunchState.PLANNED and reason.kind is not ErrorKind.TRANSIENT:
+        return Outcome(LaunchState.REFUSED, errors=(reason,))
+    again = (ErrorKind.TRANSIENT, ErrorKind.THROTTLED, ErrorKind.AUTH)
+    return Outcome(LaunchState.UNKNOWN, errors=(reason,), look_only=reason.kind not in again)
 
 
 _GONE = (MachineState.SHUTTING_DOWN, MachineState.TERMINATED)

@@ -172,7 +172,12 @@ class FakeAWS:
         [image] = parameters["ImageIds"]
         if image not in self.images:
             raise FaultError("InvalidAMIID.NotFound", f"The image id '[{image}]' does not exist")
-        return {"Images": [{"ImageId": image, "RootDeviceName": self.images[image]}]}
+        device = self.images[image]
+        mappings = [
+            {"DeviceName": "/dev/sdz", "Ebs": {"VolumeSize": 99}},
+            {"DeviceName": device, "Ebs": {"VolumeSize": 12}},
+        ]
+        return {"Images": [{"ImageId": image, "RootDeviceName": device, "BlockDeviceMappings": mappings}]}
 
     def _DescribeLaunchTemplateVersions(self, region: str, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         [wanted] = parameters["Versions"]

@@ -83,7 +83,7 @@ class HostFactory:
         )
 
     def call(self, verb: str, message: dict[str, Any]) -> Answer:
-        """Make a whole call. It answers one JSON object, also when it fails; beside it a failure may say one line."""
+        """Make a whole call: it answers one JSON object; when it fails, there may be one line beside it."""
         with self.start(verb, message) as process:
             try:
                 stdout, stderr = process.communicate(timeout=_TIME_LIMIT)

@@ -14,6 +14,7 @@ from hfplugin.broker import Broker, Unknown
 from hfplugin.clock import Clock
 from hfplugin.errors import ErrorKind, InputError, ProviderError, RefusedError, StateError
 from hfplugin.model import (
+    Launch,
     LaunchState,
     MachineState,
     Phase,
@@ -24,7 +25,7 @@ from hfplugin.model import (
     Return,
     Template,
 )
-from hfplugin.providers.base.provider import Host
+from hfplugin.providers.base.provider import Host, Outcome
 from hfplugin.store import FileStore
 from hfplugin.wording import summary
 
@@ -170,6 +171,55 @@ def test_a_launch_that_cannot_be_settled_for_long_is_still_sent_again(world: Wor
     world.poll(request_id)
     assert world.poll(request_id).status is RequestStatus.COMPLETE
     assert len(world.cloud.alive) == 2
+
+
+def kill_after_launch(world: World) -> str:
+    """Ask for three machines and die between the launch and its answer."""
+
+    real = world.cloud.launch
+
+    def launch(launch: Launch, user_data: str) -> Outcome:
+        real(launch, user_data)
+        raise KeyboardInterrupt
+
+    world.cloud.launch = launch  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        world.ask(3)
+    world.cloud.launch = real  # type: ignore[method-assign]
+    (request,) = world.store.requests.live()
+    return request.id
+
+
+def test_a_call_killed_after_the_launch_is_finished_by_a_poll(world: World) -> None:
+    request_id = kill_after_launch(world)
+    request = world.poll(request_id)
+    assert {machine.id for machine in request.machines} == world.cloud.alive
+    assert len(world.cloud.alive) == 3
+
+
+@pytest.mark.parametrize("kind", list(ErrorKind))
+def test_no_refusal_of_a_replay_is_taken_for_a_launch_that_never_was(world: World, kind: ErrorKind) -> None:
+    request_id = kill_after_launch(world)
+    world.cloud.fail_next("launch", kind, times=2)
+    for _ in range(6):
+        world.poll(request_id)
+        world.clock.advance(130)
+    request = world.poll(request_id)
+    assert {machine.id for machine in request.machines} == world.cloud.alive
+    assert len(world.cloud.alive) == 3
+    assert request.status is RequestStatus.COMPLETE
+
+
+def test_a_replay_refused_for_capacity_is_looked_for_and_then_asked_elsewhere(world: World) -> None:
+    world.cloud.fail_next("launch", ErrorKind.TRANSIENT)
+    request_id = world.ask(2)
+    world.cloud.capacity["zone-a"] = 0
+    for _ in range(4):
+        world.poll(request_id)
+        world.clock.advance(60)
+    request = world.poll(request_id)
+    assert [launch.place for launch in request.launches] == ["zone-a", "zone-b"]
+    assert request.status is RequestStatus.COMPLETE
 
 
 def test_a_cloud_that_throttles_until_the_deadline_ends_the_request(world: World) -> None:
@@ -501,6 +551,15 @@ def test_a_lost_record_is_rebuilt_from_the_tags_of_its_machines(world: World) ->
     assert request.phase is not Phase.OPEN
     assert world.poll(request_id).status is RequestStatus.COMPLETE
     assert len(world.cloud.alive) == 2
+
+
+def test_a_rebuilt_record_counts_the_units_of_its_machines(world: World) -> None:
+    world.site.templates = [template("capped", max_number=8, extension={"places": ["zone-a"], "weight": 4})]
+    request_id = world.ask(8, "capped")
+    (world.root / "requests" / f"{request_id}.json").unlink()
+    world.poll(request_id)
+    with pytest.raises(RefusedError, match="maxNumber 8"):
+        world.ask(1, "capped")
 
 
 def test_a_damaged_record_is_set_aside_and_rebuilt(world: World) -> None:

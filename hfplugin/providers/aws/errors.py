@@ -29,6 +29,9 @@ from botocore.parsers import ResponseParserError
 from hfplugin.errors import ErrorKind, ProviderError
 
 # Ours: what the credentials' account says of another account's machines means nothing.
+# Both prove that a launch's token was used: what it brought is looked for.
+TOKEN_USED = frozenset({"IdempotentInstanceTerminated", "IdempotentParameterMismatch"})
+
 WRONG_ACCOUNT = "WrongAccount"
 
 # EC2 puts the particulars of a denial into a text that only this command can read.

@@ -11,26 +11,34 @@ from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.errors import AWS_ERRORS, translate
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import ResponseLaunchTemplateDataTypeDef
+    from mypy_boto3_ec2.type_defs import ImageTypeDef, ResponseLaunchTemplateDataTypeDef
 
     from hfplugin.providers.aws.template import AWSTemplate
 
 # A parameter of AWS Systems Manager that holds an AMI id, in EC2's own notation.
 _SSM_PREFIX = "resolve:ssm:"
 
-# Where EC2 does not know the image it refuses the launch itself, and this name is never used.
-_ROOT_OF_UNKNOWN_IMAGE = "/dev/xvda"
+
+class RootVolume(NamedTuple):
+    """An image's root volume: the name that a mapping for it needs, and its size in GiB where that is known."""
+
+    device: str
+    size: int | None = None
+
+
+# EC2 refuses a launch from an image that it does not know, so this mapping is never used.
+_ROOT_OF_UNKNOWN_IMAGE = RootVolume("/dev/xvda", 8)
 
 
 class Resolved(NamedTuple):
     """What is fixed for one launch. Empty texts: the launch template says, or nothing has to be said.
 
-    `root_device` is empty when the root volume is to be left as the image or launch template has it.
+    `root` is None when the root volume is to be left as the image or launch template has it.
     `metadata_options` are the launch template's own.
     """
 
     image_id: str = ""
-    root_device: str = ""
+    root: RootVolume | None = None
     launch_template_version: str = ""
     metadata_options: Mapping[str, Any] = {}
 
@@ -43,7 +51,7 @@ def resolve(clients: Clients, region: str, template: AWSTemplate) -> Resolved:
         image = _image_id(clients, region, named)
         keeps_volumes = bool(data.get("BlockDeviceMappings")) and not _asks_for_volume(template)
         wants_root = _asks_for_volume(template) or template.encrypted
-        root = "" if keeps_volumes or not wants_root else _root_device(clients, region, template, image)
+        root = None if keeps_volumes or not wants_root else _root_volume(clients, region, template, image)
     except AWS_ERRORS as error:
         raise translate(error) from error
     # A launch template's image is its own to say, unless it could mean another one at a replay.
@@ -78,10 +86,10 @@ def _image_id(clients: Clients, region: str, image: str) -> str:
     return answer["Parameter"]["Value"]
 
 
-def _root_device(clients: Clients, region: str, template: AWSTemplate, image: str) -> str:
-    """Give the name under which the image has its root volume: a mapping for it needs that very name."""
+def _root_volume(clients: Clients, region: str, template: AWSTemplate, image: str) -> RootVolume:
+    """Give the image's root volume, under the name that the template says or the image has."""
     if template.root_device_name:
-        return template.root_device_name
+        return RootVolume(template.root_device_name)
     if not image:
         raise ConfigurationError(
             f"launchTemplateId {template.launch_template_id} names no image, so the root volume's settings "
@@ -94,4 +102,10 @@ def _root_device(clients: Clients, region: str, template: AWSTemplate, image: st
         if translated.kind is ErrorKind.INVALID:
             return _ROOT_OF_UNKNOWN_IMAGE
         raise ProviderError(translated.kind, translated.code, f"DescribeImages: {translated.message}") from error
-    return images[0].get("RootDeviceName", _ROOT_OF_UNKNOWN_IMAGE) if images else _ROOT_OF_UNKNOWN_IMAGE
+    return _root_of(images[0]) if images else _ROOT_OF_UNKNOWN_IMAGE
+
+
+def _root_of(image: ImageTypeDef) -> RootVolume:
+    device = image.get("RootDeviceName", _ROOT_OF_UNKNOWN_IMAGE.device)
+    mappings = {mapping.get("DeviceName"): mapping for mapping in image.get("BlockDeviceMappings", ())}
+    return RootVolume(device, mappings.get(device, {}).get("Ebs", {}).get("VolumeSize"))

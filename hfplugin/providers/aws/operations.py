@@ -236,8 +236,13 @@ def sighting(instance: Mapping[str, Any], owner: str, region: str) -> Sighting:
         request_id=labels.get(tags.REQUEST_ID, ""),
         template_id=labels.get(tags.TEMPLATE_ID, ""),
         provider_name=labels.get(tags.PROVIDER, ""),
-        attempt=int(labels[tags.ATTEMPT]) if labels.get(tags.ATTEMPT, "").isdecimal() else 0,
+        attempt=_number(labels.get(tags.ATTEMPT, ""), 0),
+        units=_number(labels.get(tags.UNITS, ""), 1),
     )
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isdecimal() else default
 
 
 def _reason(reason: Mapping[str, str]) -> str:

@@ -13,8 +13,8 @@ from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError, Provid
 from hfplugin.model import Launch, LaunchState, Refusal
 from hfplugin.providers.aws import images, tags
 from hfplugin.providers.aws.client import Clients
-from hfplugin.providers.aws.errors import AWS_ERRORS, is_first_answer, translate
-from hfplugin.providers.aws.images import Resolved
+from hfplugin.providers.aws.errors import AWS_ERRORS, TOKEN_USED, is_first_answer, translate
+from hfplugin.providers.aws.images import Resolved, RootVolume
 from hfplugin.providers.aws.operations import BATCH, sighting
 from hfplugin.providers.base.provider import Context, Order, Outcome, Plan
 
@@ -25,6 +25,9 @@ API = "RunInstances"
 
 # EC2's limit for user data, before encoding.
 _USER_DATA_BYTES = 16 * 1024
+
+# Refusals of a replay that every further replay would get too.
+_ANSWERS = (ErrorKind.CAPACITY, ErrorKind.QUOTA, ErrorKind.INVALID, ErrorKind.UNKNOWN)
 
 # EC2's answer to a DryRun call that would have succeeded.
 _WOULD_SUCCEED = "DryRunOperation"
@@ -65,7 +68,7 @@ def plan(clients: Clients, context: Context, template: AWSTemplate, order: Order
             "MinCount": minimum,
             "MaxCount": count,
             **parameters(template, resolved, place),
-            **_tagging(template, context, order),
+            **_tagging(template, context, order, place.weight),
         },
         units=count * place.weight,
         weight=place.weight,
@@ -119,7 +122,7 @@ def parameters(template: AWSTemplate, resolved: Resolved, place: Place) -> dict[
         "SecurityGroupIds": template.security_group_ids,
         "KeyName": template.key_name,
         "IamInstanceProfile": _profile(template.instance_profile),
-        "BlockDeviceMappings": _root_volume(template, resolved.root_device),
+        "BlockDeviceMappings": _root_volume(template, resolved.root),
         "Placement": _placement(template),
         "EbsOptimized": template.ebs_optimized,
         "MetadataOptions": {
@@ -139,19 +142,21 @@ def _profile(name_or_arn: str) -> dict[str, str]:
     return {"Arn" if name_or_arn.startswith("arn:") else "Name": name_or_arn}
 
 
-def _root_volume(template: AWSTemplate, device: str) -> list[dict[str, Any]]:
-    if not device:
+def _root_volume(template: AWSTemplate, root: RootVolume | None) -> list[dict[str, Any]]:
+    if root is None:
         return []
     settings = {
         "DeleteOnTermination": True,
         # False is never sent: EC2 refuses it for an image whose snapshot is encrypted.
         "Encrypted": template.encrypted or None,
         "KmsKeyId": template.kms_key_id or None,
-        "VolumeSize": template.root_device_volume_size,
+        "VolumeSize": template.root_device_volume_size or root.size,
         "VolumeType": template.volume_type or None,
         "Iops": template.iops,
     }
-    return [{"DeviceName": device, "Ebs": {name: value for name, value in settings.items() if value is not None}}]
+    return [
+        {"DeviceName": root.device, "Ebs": {name: value for name, value in settings.items() if value is not None}}
+    ]
 
 
 def _placement(template: AWSTemplate) -> dict[str, str]:
@@ -159,7 +164,7 @@ def _placement(template: AWSTemplate) -> dict[str, str]:
     return {name: value for name, value in settings.items() if value}
 
 
-def _tagging(template: AWSTemplate, context: Context, order: Order) -> dict[str, Any]:
+def _tagging(template: AWSTemplate, context: Context, order: Order, weight: int) -> dict[str, Any]:
     labels = tags.as_list(
         {
             **template.instance_tags,
@@ -168,6 +173,7 @@ def _tagging(template: AWSTemplate, context: Context, order: Order) -> dict[str,
             tags.REQUEST_ID: order.request_id,
             tags.TEMPLATE_ID: order.template.id,
             tags.ATTEMPT: str(order.attempt),
+            **({tags.UNITS: str(weight)} if weight != 1 else {}),
         }
     )
     return {"TagSpecifications": [{"ResourceType": kind, "Tags": labels} for kind in ("instance", "volume")]}
@@ -205,8 +211,10 @@ def launch(clients: Clients, launch: Launch, user_data: str) -> Outcome:
         refusal = translate(error)
         # Only a definite answer to the very first try proves that nothing was launched.
         is_first = launch.state is not LaunchState.UNKNOWN and is_first_answer(error)
-        is_lost = refusal.kind is ErrorKind.TRANSIENT or not is_first
-        return _failure(launch, refusal, LaunchState.UNKNOWN if is_lost else LaunchState.REFUSED)
+        if is_first and refusal.kind is not ErrorKind.TRANSIENT:
+            return _failure(launch, refusal, LaunchState.REFUSED)
+        look_only = refusal.code in TOKEN_USED or refusal.kind in _ANSWERS
+        return _failure(launch, refusal, LaunchState.UNKNOWN)._replace(look_only=look_only)
     owner = answer.get("OwnerId", "")
     got = tuple(sighting(instance, owner, launch.region) for instance in answer["Instances"])
     return Outcome(

@@ -49,6 +49,9 @@ INSTANCE_MEMBERS = (
 )
 
 _EC2_VERSION = "2016-11-15"
+_EC2_MODEL = join("ec2", _EC2_VERSION, "service-2.json")
+_ENDPOINTS = "endpoints.json"
+_FILES = (_EC2_MODEL, _ENDPOINTS)
 
 
 def prefer(session: Session, cache_directory: str) -> None:
@@ -64,13 +67,23 @@ def prefer(session: Session, cache_directory: str) -> None:
 
 
 def forget(session: Session, cache_directory: str) -> bool:
-    """Stop using the copies and delete them; False when they were not in use."""
+    """Stop using the copies and delete them if they are damaged; False when they are not, or not in use."""
     paths: list[str] = session.get_component("data_loader").search_paths
     directory = _directory(cache_directory)
-    if directory not in paths:
+    if directory not in paths or _is_whole(directory):
         return False
     paths.remove(directory)
     shutil.rmtree(directory, ignore_errors=True)
+    return True
+
+
+def _is_whole(directory: str) -> bool:
+    try:
+        for name in _FILES:
+            with open(join(directory, name), "rb") as file:
+                json.load(file)
+    except (OSError, ValueError):
+        return False
     return True
 
 
@@ -85,8 +98,8 @@ def _made(cache_directory: str) -> str:
         return directory
     loader = Loader()
     files = {
-        join("ec2", _EC2_VERSION, "service-2.json"): trimmed_model(loader.load_service_model("ec2", "service-2")),
-        "endpoints.json": trimmed_endpoints(loader.load_data("endpoints")),
+        _EC2_MODEL: trimmed_model(loader.load_service_model("ec2", "service-2")),
+        _ENDPOINTS: trimmed_endpoints(loader.load_data("endpoints")),
     }
     temporary = f"{directory}.{os.getpid()}.tmp"
     for folder in (temporary, join(temporary, "ec2"), join(temporary, "ec2", _EC2_VERSION)):

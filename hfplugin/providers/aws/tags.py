@@ -10,6 +10,7 @@ INSTALLATION = "hfplugin:installation"
 REQUEST_ID = "hfplugin:request-id"
 TEMPLATE_ID = "hfplugin:template-id"
 ATTEMPT = "hfplugin:attempt"
+UNITS = "hfplugin:units"  # the capacity units that one machine is worth, where that is not one
 
 
 def as_list(tags: Mapping[str, str]) -> list[dict[str, str]]:

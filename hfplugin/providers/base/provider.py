@@ -49,13 +49,17 @@ class Plan(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a launch or of settling one; `state` is never PLANNED."""
+    """What came of sending a launch; `state` is never PLANNED.
+
+    `look_only` goes with UNKNOWN: the cloud's answer says that sending it again will tell nothing more.
+    """
 
     state: LaunchState
     sightings: tuple[Sighting, ...] = ()
     errors: tuple[Refusal, ...] = ()
     resource_id: str = ""
     account: str = ""
+    look_only: bool = False
 
 
 class Observation(NamedTuple):
@@ -126,7 +130,10 @@ class Provider(Protocol):
         """
 
     def launch(self, launch: Launch, user_data: str) -> Outcome:
-        """Send the launch exactly as frozen, under its token. Sending it again never launches more."""
+        """Send the launch exactly as frozen, under its token. Sending it again never launches more.
+
+        One whose state is UNKNOWN was sent before: no refusal of it proves that nothing was launched.
+        """
 
     def find_launched(self, launch: Launch, request_id: str) -> tuple[Sighting, ...]:
         """Look, without launching, for what a launch of unknown outcome brought; ProviderError if unseen."""

@@ -27,20 +27,9 @@ ROLE = f"arn:aws:iam::{OTHER_ACCOUNT}:role/grid"
 
 
 @pytest.fixture(autouse=True)
-def _no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the caller's, no metadata service to wait for, and no copies of botocore's files to make."""
+def _plain(no_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No copies of botocore's files are made: they are tested elsewhere, and would be made by every test."""
     monkeypatch.setattr(service_models, "prefer", lambda *_: None)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-
-
-@pytest.fixture
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials in the environment."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENVIRONMENT")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret-of-the-environment")
 
 
 def clients_of(directory: Path, **settings: Any) -> Clients:

@@ -9,10 +9,11 @@ from fake_ec2 import AWAY, HOME, IMAGE, FakeAWS, FakeClients, FaultError
 
 from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError
 from hfplugin.providers.aws import images
-from hfplugin.providers.aws.images import Resolved
+from hfplugin.providers.aws.images import Resolved, RootVolume
 from hfplugin.providers.base.registry import TemplateExtensionRegistry
 
 LAUNCH_TEMPLATE = "lt-0123456789abcdef0"
+ROOT = RootVolume("/dev/sda1", 12)
 
 
 def resolve(clients: FakeClients, region: str = HOME, **keys: Any) -> Resolved:
@@ -21,7 +22,7 @@ def resolve(clients: FakeClients, region: str = HOME, **keys: Any) -> Resolved:
 
 
 def test_an_image_id_stays_and_its_root_device_is_looked_up(aws: FakeAWS, clients: FakeClients) -> None:
-    assert resolve(clients, imageId=IMAGE) == Resolved(IMAGE, "/dev/sda1")
+    assert resolve(clients, imageId=IMAGE) == Resolved(IMAGE, ROOT)
     assert aws.call_count == {"DescribeImages": 1}
 
 
@@ -44,7 +45,7 @@ def test_a_parameter_that_ssm_lacks_stops_the_launch(clients: FakeClients) -> No
 
 
 def test_an_image_that_ec2_lacks_is_left_for_the_launch_to_refuse(clients: FakeClients) -> None:
-    assert resolve(clients, imageId="ami-00000bad").root_device == "/dev/xvda"
+    assert resolve(clients, imageId="ami-00000bad").root == RootVolume("/dev/xvda", 8)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_a_root_device_that_cannot_be_looked_up_is_not_guessed(
 
 
 def test_a_root_device_that_is_named_is_not_looked_up(aws: FakeAWS, clients: FakeClients) -> None:
-    assert resolve(clients, imageId=IMAGE, rootDeviceName="/dev/sdb") == Resolved(IMAGE, "/dev/sdb")
+    assert resolve(clients, imageId=IMAGE, rootDeviceName="/dev/sdb") == Resolved(IMAGE, RootVolume("/dev/sdb"))
     assert aws.calls == []
 
 
@@ -71,7 +72,7 @@ def test_a_root_volume_that_stays_as_the_image_has_it_is_not_looked_up(aws: Fake
 
 @pytest.mark.parametrize("keys", [{"rootDeviceVolumeSize": 9}, {"volumeType": "gp3"}, {"kmsKeyId": "alias/grid"}])
 def test_any_wish_for_the_root_volume_needs_its_device(clients: FakeClients, keys: dict[str, Any]) -> None:
-    assert resolve(clients, imageId=IMAGE, encrypted=False, **keys).root_device == "/dev/sda1"
+    assert resolve(clients, imageId=IMAGE, encrypted=False, **keys).root == ROOT
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_a_launch_templates_version_is_pinned_to_its_number(
 def test_a_launch_templates_image_is_its_own_to_say(aws: FakeAWS, clients: FakeClients) -> None:
     aws.launch_templates[LAUNCH_TEMPLATE, "$Default"] = (1, {"ImageId": IMAGE})
     resolved = resolve(clients, launchTemplateId=LAUNCH_TEMPLATE)
-    assert (resolved.image_id, resolved.root_device) == ("", "/dev/sda1")
+    assert (resolved.image_id, resolved.root) == ("", ROOT)
 
 
 def test_a_launch_templates_image_that_may_change_is_pinned(aws: FakeAWS, clients: FakeClients) -> None:
@@ -109,14 +110,14 @@ def test_the_templates_own_image_beats_the_launch_templates(aws: FakeAWS, client
     aws.images["ami-0000000b"] = "/dev/nvme0"
     aws.launch_templates[LAUNCH_TEMPLATE, "$Default"] = (1, {"ImageId": IMAGE})
     resolved = resolve(clients, launchTemplateId=LAUNCH_TEMPLATE, imageId="ami-0000000b")
-    assert (resolved.image_id, resolved.root_device) == ("ami-0000000b", "/dev/nvme0")
+    assert (resolved.image_id, resolved.root) == ("ami-0000000b", RootVolume("/dev/nvme0", 12))
 
 
 def test_a_launch_templates_own_volumes_are_left_alone(aws: FakeAWS, clients: FakeClients) -> None:
     mappings = [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 500}}]
     aws.launch_templates[LAUNCH_TEMPLATE, "$Default"] = (1, {"ImageId": IMAGE, "BlockDeviceMappings": mappings})
-    assert resolve(clients, launchTemplateId=LAUNCH_TEMPLATE).root_device == ""
-    assert resolve(clients, launchTemplateId=LAUNCH_TEMPLATE, rootDeviceVolumeSize=9).root_device == "/dev/sda1"
+    assert resolve(clients, launchTemplateId=LAUNCH_TEMPLATE).root is None
+    assert resolve(clients, launchTemplateId=LAUNCH_TEMPLATE, rootDeviceVolumeSize=9).root == ROOT
 
 
 def test_a_launch_templates_metadata_options_are_kept(aws: FakeAWS, clients: FakeClients) -> None:

@@ -177,7 +177,12 @@ def test_machine_and_volumes_carry_the_templates_tags_and_ours(case: Path, tmp_p
     assert [specification["ResourceType"] for specification in specifications] == ["instance", "volume"]
     for specification in specifications:
         tags = {tag["Key"]: tag["Value"] for tag in specification["Tags"]}
+        assert tags.pop("hfplugin:units", "1") == str(_weight(read(case, "template.json")))
         assert tags == {**template.tags, **OUR_TAGS, "hfplugin:template-id": template.id}
+
+
+def _weight(template: dict[str, Any]) -> int:
+    return int(next(iter(template.get("vmTypes", {"": 1}).values())))
 
 
 @every_case

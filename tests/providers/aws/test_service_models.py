@@ -121,7 +121,14 @@ def test_without_a_place_for_the_copies_the_full_files_are_used(tmp_path: Path) 
     assert len(session.get_service_model("ec2").operation_names) > 500
 
 
-def test_forgotten_copies_are_deleted_and_the_full_files_used(small: Session, tmp_path: Path) -> None:
+def test_whole_copies_are_not_forgotten(small: Session, tmp_path: Path) -> None:
+    assert not service_models.forget(small, str(tmp_path))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_damaged_copies_are_deleted_and_the_full_files_used(small: Session, tmp_path: Path) -> None:
+    (path,) = tmp_path.rglob("service-2.json")
+    path.write_bytes(path.read_bytes()[:-100])
     assert service_models.forget(small, str(tmp_path))
     assert list(tmp_path.iterdir()) == []
     assert len(small.get_service_model("ec2").operation_names) > 500
