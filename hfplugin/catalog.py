@@ -147,13 +147,13 @@ def _load_kept(environment: Environment) -> Compiled | None:
 
 
 def _keep(environment: Environment, compiled: Compiled) -> None:
-    from hfplugin import store
+    from hfplugin import files
     from hfplugin.errors import StateError
 
     sizes = b"%d %d\n" % (len(compiled.key), len(compiled.answer))
     body = b"".join([sizes, compiled.key, compiled.answer, compiled.rest])
     try:
-        store.write(_path(environment), _head(body) + b"\n" + body)
+        files.write(_path(environment), _head(body) + b"\n" + body)
     except StateError:
         return  # compiled again at the next call: slower, not wrong
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hfplugin.errors import BusyError, StateError
+from hfplugin.files import make_directory
 
 # Between two tries for a busy lock: short against a poll, long against a fsync.
 _RETRY_SECONDS = 0.02
@@ -69,7 +70,7 @@ class Locks:
         if kind not in self._files:
             path = os.path.join(self._directory, kind)
             try:
-                os.makedirs(self._directory, mode=0o700, exist_ok=True)
+                make_directory(self._directory)
                 self._files[kind] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError as error:
                 raise self._failure(error) from error

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from os.path import join
 from typing import Any, Generic, Protocol
 
-from hfplugin import codec
+from hfplugin import codec, files
 from hfplugin.errors import ConflictError, DamagedError, StateError
 from hfplugin.model import Record, Request, Return
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 REQUEST_PREFIX = "req-"
 RETURN_PREFIX = "ret-"
-
-# A temporary file this old belongs to a call that was killed.
-_STALE_SECONDS = 3600
 
 # Deleting this many files costs a call about as much as one fsync.
 _PRUNED_AT_ONCE = 200
@@ -93,11 +90,11 @@ class Folder(Generic[Record]):
             if _generation_at(path) != record.generation:
                 raise ConflictError(f"{record.id} was changed by another call meanwhile")
 
-        write(path, codec.encode(saved), check)
+        files.write(path, codec.encode(saved), check)
         return saved
 
     def live(self) -> Iterator[Record]:
-        for path in _files(self._directory):
+        for path in files.json_files(self._directory):
             try:
                 yield self._read(path)
             except (FileNotFoundError, StateError):
@@ -106,7 +103,7 @@ class Folder(Generic[Record]):
     def archive(self, record: Record) -> None:
         day = join(self._archive, time.strftime("%Y-%m-%d", time.gmtime()))
         try:
-            make_directory(day)
+            files.make_directory(day)
             os.rename(self._path(record.id), join(day, f"{record.id}.json"))
         except FileNotFoundError:
             return  # archived by another call
@@ -119,7 +116,7 @@ class Folder(Generic[Record]):
         return join(self._directory, f"{record_id}.json")
 
     def _archived_paths(self, record_id: str) -> Iterator[str]:
-        for day in sorted(_names(self._archive), reverse=True):
+        for day in sorted(files.names(self._archive), reverse=True):
             yield join(self._archive, day, f"{record_id}.json")
 
     def _read(self, path: str) -> Record:
@@ -188,7 +185,7 @@ class FileStore:
     def installation(self) -> str:
         path = join(self.root, "installation")
         try:
-            return _read_text(path).strip()
+            return files.read_text(path).strip()
         except FileNotFoundError:
             return self._new_installation(path)
         except OSError as error:
@@ -202,9 +199,9 @@ class FileStore:
         fresh = os.urandom(6).hex()
         try:
             with self.locks.hold("installation", "", wait=5):
-                write(path, fresh.encode() + b"\n", check)
+                files.write(path, fresh.encode() + b"\n", check)
         except ConflictError:
-            return _read_text(path).strip()
+            return files.read_text(path).strip()
         return fresh
 
     def save_text(self, text: str) -> str:
@@ -213,87 +210,41 @@ class FileStore:
         digest = hashlib.sha256(text.encode()).hexdigest()
         path = join(self.root, "userdata", digest)
         if not os.path.exists(path):
-            write(path, text.encode())
+            files.write(path, text.encode())
         return digest
 
     def load_text(self, digest: str) -> str:
         path = join(self.root, "userdata", digest)
         try:
-            return _read_text(path)
+            return files.read_text(path)
         except OSError as error:
             raise StateError(f"cannot read user data {path}: {error.strerror}") from error
 
     def save_reason(self, template_id: str, request_id: str, reason: str, at: int) -> None:
         content = json.dumps({"template_id": template_id, "request_id": request_id, "reason": reason, "at": at})
-        write(join(self.root, "health", "reasons", f"{template_id}.json"), content.encode())
+        files.write(join(self.root, "health", "reasons", f"{template_id}.json"), content.encode())
 
     def reasons(self) -> dict[str, dict[str, Any]]:
         """Give what `save_reason` kept, by template id; what cannot be read is left out."""
         found = {}
-        for path in _files(join(self.root, "health", "reasons")):
+        for path in files.json_files(join(self.root, "health", "reasons")):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                reason = json.loads(_read_text(path))
+                reason = json.loads(files.read_text(path))
                 found[reason["template_id"]] = reason
         return found
 
     def prune(self, days: int) -> None:
         at_most = _PRUNED_AT_ONCE
         limit = time.strftime("%Y-%m-%d", time.gmtime(time.time() - days * 86400))
-        for day in sorted(_names(join(self.root, "archive"))):
+        for day in sorted(files.names(join(self.root, "archive"))):
             if day >= limit or at_most <= 0:
                 return
             folder = join(self.root, "archive", day)
-            for name in _names(folder)[:at_most]:
-                _unlink(join(folder, name))
+            for name in files.names(folder)[:at_most]:
+                files.unlink(join(folder, name))
                 at_most -= 1
-            if not _names(folder):
+            if not files.names(folder):
                 os.rmdir(folder)
-
-
-def write(path: str, content: bytes, check: Callable[[], None] = lambda: None) -> None:
-    """Replace a file durably and atomically; `check` runs last before the rename and may raise to stop it.
-
-    StateError when it cannot be written; the old content is then untouched.
-    """
-    directory, name = os.path.split(path)
-    temporary = join(directory, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
-    try:
-        make_directory(directory)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            check()
-            os.rename(temporary, path)
-        except BaseException:
-            _unlink(temporary)
-            raise
-        _sync_directory(directory)
-    except OSError as error:
-        raise StateError(
-            f"cannot write {path}: {error.strerror}: make room or mend the permissions of {directory}"
-        ) from error
-
-
-def make_directory(path: str) -> None:
-    """Make a private directory and what is missing above it, durably."""
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(os.path.abspath(path))
-    make_directory(parent)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-    _sync_directory(parent)
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _generation_at(path: str) -> int:
@@ -302,36 +253,3 @@ def _generation_at(path: str) -> int:
             return codec.generation(file.read(80))
     except FileNotFoundError:
         return 0
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StateError(f"cannot list {directory}: {error.strerror}") from error
-
-
-def _files(directory: str) -> Iterator[str]:
-    for name in _names(directory):
-        if name.endswith(".json"):
-            yield join(directory, name)
-        elif name.endswith(".tmp"):
-            _sweep(join(directory, name))
-
-
-def _sweep(path: str) -> None:
-    with contextlib.suppress(OSError):
-        if time.time() - os.stat(path).st_mtime > _STALE_SECONDS:
-            os.unlink(path)
-
-
-def _unlink(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _read_text(path: str) -> str:
-    with open(path, encoding="utf-8", newline="") as file:
-        return file.read()

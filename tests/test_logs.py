@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, TextIO
 
 import pytest
 from ec2_server import template
@@ -160,6 +163,46 @@ class TestRotation:
         numbers = [line["number"] for file in files for line in lines(file)]
         assert numbers == [*range(numbers[0], 200)]
         assert all(self.SIZE <= file.stat().st_size < self.SIZE + 200 for file in files[:-1])
+
+    def test_a_file_that_another_call_puts_aside_first_is_not_put_aside_again(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.fill(path)
+
+        def late(stream: TextIO, operation: int, lock: Callable[[TextIO, int], None] = fcntl.flock) -> None:
+            monkeypatch.setattr(fcntl, "flock", lock)
+            started(path).info("other")
+            lock(stream, operation)
+
+        monkeypatch.setattr(fcntl, "flock", late)
+        started(path).info("mine")
+        assert self.events(path) == [{"filled"}, {"other", "mine"}]
+
+    def test_while_one_call_puts_a_file_aside_no_other_does(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.fill(path)
+        other = Thread(target=lambda: started(path).info("other"))
+
+        def slow(source: str, target: str, replace: Callable[[str, str], None] = os.replace) -> None:
+            monkeypatch.setattr(os, "replace", replace)
+            other.start()
+            other.join(timeout=0.5)  # unless it waits for its turn, it is done in a few milliseconds
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", slow)
+        started(path).info("mine")
+        other.join()
+        assert self.events(path) == [{"filled"}, {"other", "mine"}]
+
+    def fill(self, path: Path) -> None:
+        log = started(path)
+        while not path.exists() or path.stat().st_size < self.SIZE:
+            log.info("filled")
+
+    def events(self, path: Path) -> list[set[str]]:
+        """Give the events of each file, the oldest first."""
+        return [{line["event"] for line in lines(file)} for file in self.files(path)]
 
     def test_processes_that_race_lose_no_line_of_the_newest_files(self, path: Path) -> None:
         code = f"""

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from fake_cloud import template
 
-from hfplugin import codec, store
+from hfplugin import codec
 from hfplugin.errors import ConflictError, DamagedError, StateError
+from hfplugin.files import write
 from hfplugin.model import Machine, MachineState, Request, RequestStatus, Return, ReturnedMachine
 from hfplugin.store import REQUEST_PREFIX, RETURN_PREFIX, FileStore, is_id, new_id
 
@@ -290,5 +291,5 @@ def test_a_writer_killed_at_any_instant_leaves_a_whole_record(files: FileStore) 
 
 
 def test_a_write_needs_no_more_than_its_directory(tmp_path: Path) -> None:
-    store.write(str(tmp_path / "a" / "b" / "file"), b"content")
+    write(str(tmp_path / "a" / "b" / "file"), b"content")
     assert (tmp_path / "a" / "b" / "file").read_bytes() == b"content"

@@ -138,10 +138,10 @@ def refresh() -> None:
 
     def fetch(environment: Environment) -> int:
         from hfplugin import catalog, compiler
+        from hfplugin.files import make_directory
         from hfplugin.providers.base.cache import Cache
         from hfplugin.providers.base.provider import Context
         from hfplugin.providers.base.registry import ProviderRegistry
-        from hfplugin.store import make_directory
 
         # Not through the compiled configuration: templates with a type that is not known yet do not compile.
         settings, _ = compiler.read_settings(*catalog.read_first(environment, "config"), environment.overrides)
@@ -153,9 +153,9 @@ def refresh() -> None:
         context = Context(environment.provider_name, settings.installation, cache)
         try:
             make_directory(cache.directory)
-            count = refresh_types(settings.provider, context, path)
         except OSError as error:
             raise StateError(f"cannot write {path}: {error.strerror}") from error
+        count = refresh_types(settings.provider, context, path)
         click.echo(f"{count} machine types written to {path}")
         return 0
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 
 from hfplugin.errors import ConfigurationError, HFPluginError
+from hfplugin.files import make_directory
 from hfplugin.hostfactory.environment import Environment
 from hfplugin.providers.base.provider import Check
 from hfplugin.site import ConfiguredSite
-from hfplugin.store import FileStore, make_directory
+from hfplugin.store import FileStore
 
 
 def collect(environment: Environment) -> list[Check]:

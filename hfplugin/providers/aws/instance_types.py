@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
+
+from hfplugin import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -90,22 +90,11 @@ def describe(client: EC2Client, names: Sequence[str] = ()) -> dict[str, Instance
 def save(types: Mapping[str, InstanceType], path: Path) -> None:
     """Replace the table file, sorted and one type per line so that its diffs can be read.
 
-    Atomic: a crash leaves the old table or the new one, whole.
+    Atomic: a crash leaves the old table or the new one, whole. StateError when it cannot be written.
     """
     rows = ",\n".join(f"    {json.dumps(name)}: {json.dumps(types[name])}" for name in sorted(types))
     text = f'{{\n  "schema": {SCHEMA},\n  "source": {json.dumps(SOURCE)},\n  "types": {{\n{rows}\n  }}\n}}\n'
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink()
-            raise
+    files.write(str(path), text.encode())
 
 
 def attributes(

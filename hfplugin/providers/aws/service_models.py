@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 import botocore
 from botocore.loaders import Loader
 
+from hfplugin import files
+from hfplugin.errors import StateError
+
 if TYPE_CHECKING:
     from botocore.session import Session
 
@@ -61,7 +64,7 @@ def prefer(session: Session, cache_directory: str) -> None:
     """
     try:
         directory = _made(cache_directory)
-    except (OSError, KeyError, ValueError):
+    except (OSError, StateError, KeyError, ValueError):
         return
     session.get_component("data_loader").search_paths.insert(0, directory)
 
@@ -97,17 +100,13 @@ def _made(cache_directory: str) -> str:
     if os.path.isdir(directory):
         return directory
     loader = Loader()
-    files = {
+    contents = {
         _EC2_MODEL: trimmed_model(loader.load_service_model("ec2", "service-2")),
         _ENDPOINTS: trimmed_endpoints(loader.load_data("endpoints")),
     }
     temporary = f"{directory}.{os.getpid()}.tmp"
-    for folder in (temporary, join(temporary, "ec2"), join(temporary, "ec2", _EC2_VERSION)):
-        os.mkdir(folder, 0o700)
-    for name, content in files.items():
-        path = join(temporary, name)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(content, file, separators=(",", ":"))
+    for name, content in contents.items():
+        files.write(join(temporary, name), json.dumps(content, separators=(",", ":")).encode())
     try:
         os.rename(temporary, directory)
     except OSError:

@@ -56,9 +56,7 @@ def _refresh(settings: AWSSettings, context: Context, path: str) -> int:
             types |= instance_types.describe(clients.ec2(region))
     except AWS_ERRORS as error:
         raise translate(error) from error
-    file = Path(path)
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    instance_types.save(types, file)
+    instance_types.save(types, Path(path))
     return len(types)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from os.path import join
+
+from hfplugin import files
+from hfplugin.errors import StateError
 
 
 class Cache:
@@ -14,19 +17,10 @@ class Cache:
 
     def get(self, name: str) -> str | None:
         try:
-            with open(join(self.directory, name), encoding="utf-8") as file:
-                return file.read()
+            return files.read_text(join(self.directory, name))
         except OSError:
             return None
 
     def put(self, name: str, text: str) -> None:
-        temporary = join(self.directory, f".{name}.{os.getpid()}.tmp")
-        try:
-            os.makedirs(self.directory, mode=0o700, exist_ok=True)
-            with open(
-                os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-            ) as file:
-                file.write(text)
-            os.replace(temporary, join(self.directory, name))
-        except OSError:
-            return
+        with contextlib.suppress(StateError):
+            files.write(join(self.directory, name), text.encode())
