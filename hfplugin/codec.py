@@ -105,6 +105,7 @@ _CONVERTERS: dict[Any, dict[str, Callable[[Any], Any]]] = {
         "status": RequestStatus,
         "launches": _many(Launch),
         "machines": _many(Machine),
+        "trouble": _many(Refusal),
     },
     Return: {"status": RequestStatus, "machines": _many(ReturnedMachine)},
 }

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_cloud import template
 
 from hfplugin import codec
-from hfplugin.errors import ConflictError, DamagedError, StateError
+from hfplugin.errors import ConflictError, DamagedError, ErrorKind, StateError
 from hfplugin.files import write
-from hfplugin.model import Machine, MachineState, Request, RequestStatus, Return, ReturnedMachine
+from hfplugin.model import (
+    Launch,
+    LaunchState,
+    Machine,
+    MachineState,
+    Phase,
+    Refusal,
+    Request,
+    RequestStatus,
+    Result,
+    Return,
+    ReturnedMachine,
+    Template,
+)
 from hfplugin.store import REQUEST_PREFIX, RETURN_PREFIX, FileStore, is_id, new_id
 
 
@@ -224,16 +237,143 @@ def test_left_over_temporary_files_are_swept_when_they_are_old(files: FileStore)
     assert sorted(os.listdir(folder)) == [".new.tmp", f"{saved.id}.json"]
 
 
-def test_golden_records_of_every_schema_still_load() -> None:
-    golden = Path(__file__).parent / "golden" / "state"
-    kinds: dict[str, type[Request] | type[Return]] = {"request": Request, "return": Return}
-    paths = sorted(golden.glob("schema-*/*.json"))
-    assert {path.stem for path in paths} == set(kinds)
-    assert {path.parent.name for path in paths} == {f"schema-{n}" for n in range(1, codec.SCHEMA + 1)}
-    for path in paths:
-        record = codec.decode(kinds[path.stem], path.read_bytes())  # type: ignore[type-var]
-        again = json.loads(codec.encode(record))
-        assert again == json.loads(path.read_bytes())
+def _said(at: int) -> Refusal:
+    return Refusal(
+        ErrorKind.CAPACITY, "InsufficientInstanceCapacity", "no capacity", "us-east-1/subnet-1/m5.large", at
+    )
+
+
+# A value in every field that is not its default.
+GOLDEN: dict[str, Request | Return] = {
+    "request": Request(
+        id="req-3f1fb1b4-6f2a-4c3b-8f4e-0d3a4f1b2c3d",
+        template=Template(
+            id="small",
+            provider_type="aws",
+            max_number=10,
+            attributes={"type": ["String", "X86_64"], "ncpus": ["Numeric", "1"]},
+            extension={"imageId": "ami-0123456789abcdef0", "subnetId": ["subnet-1", "subnet-2"]},
+            tags={"team": "risk"},
+            all_or_nothing=True,
+            pending_timeout=300,
+            deadline=900,
+            passthrough={"rank": 3},
+        ),
+        units=2,
+        created=1800000000.5,
+        deadline=1800000600.5,
+        pending_timeout=300,
+        phase=Phase.CLOSED,
+        status=RequestStatus.COMPLETE,
+        launches=(
+            Launch(
+                attempt=1,
+                token="0a" * 24,
+                api="RunInstances",
+                region="us-east-1",
+                account="123456789012",
+                place="us-east-1/subnet-1/m5.large",
+                params={"MinCount": 1, "MaxCount": 2},
+                units=2,
+                planned_at=1800000001.0,
+                weight=2,
+                user_data="ab" * 32,
+                state=LaunchState.REFUSED,
+                resource_id="r-1",
+                errors=(_said(at=1800000002),),
+                look_only=True,
+                first_empty_look=1800000100.0,
+            ),
+        ),
+        machines=(
+            Machine(
+                id="i-0123456789abcdef0",
+                attempt=1,
+                region="us-east-1",
+                account="123456789012",
+                state=MachineState.SHUTTING_DOWN,
+                launch_time=1800000004,
+                result=Result.FAIL,
+                name="ip-10-0-0-1.ec2.internal",
+                private_ip="10.0.0.1",
+                public_ip="198.51.100.1",
+                machine_type="m5.large",
+                price_type="spot",
+                zone="us-east-1a",
+                units=2,
+                message="returned",
+                missing_since=1800000050.0,
+                return_id="ret-3f1fb1b4-6f2a-4c3b-8f4e-0d3a4f1b2c3d",
+                delivered=True,
+            ),
+        ),
+        blind=3.5,
+        blind_since=1800000090.0,
+        trouble=(_said(at=1800000005),),
+        closed_at=1800000300.0,
+        generation=4,
+    ),
+    "return": Return(
+        id="ret-3f1fb1b4-6f2a-4c3b-8f4e-0d3a4f1b2c3d",
+        created=1800000200.0,
+        machines=(
+            ReturnedMachine(
+                id="i-0123456789abcdef0",
+                name="ip-10-0-0-1.ec2.internal",
+                request_id="req-3f1fb1b4-6f2a-4c3b-8f4e-0d3a4f1b2c3d",
+                region="us-east-1",
+                account="123456789012",
+                state=MachineState.SHUTTING_DOWN,
+                result=Result.FAIL,
+                message="OperationNotPermitted: protected",
+                launch_time=1800000004,
+                private_ip="10.0.0.1",
+                price_type="spot",
+                machine_type="m5.large",
+                tags={"team": "risk"},
+                is_found=False,
+                is_marked=True,
+                refused_since=1800000300.0,
+            ),
+        ),
+        status=RequestStatus.COMPLETE_WITH_ERROR,
+        message="said",
+        closed_at=1800000400.0,
+        generation=2,
+    ),
+}
+STATE = Path(__file__).parent / "golden" / "state"
+
+
+def _values(value: object) -> Iterator[tuple[str, object, object]]:
+    """Give every field of every named tuple in it, with its value and default."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        for field, member in zip(value._fields, value, strict=True):
+            yield f"{type(value).__name__}.{field}", member, value._field_defaults.get(field, ...)  # type: ignore[attr-defined]
+    if isinstance(value, tuple):
+        for member in value:
+            yield from _values(member)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_golden_records_have_a_value_in_every_field(name: str) -> None:
+    for field, value, default in _values(GOLDEN[name]):
+        assert value != default, field
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_golden_record_of_this_schema_is_read_and_written_as_it_is(name: str) -> None:
+    path = STATE / f"schema-{codec.SCHEMA}" / f"{name}.json"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_bytes(codec.encode(GOLDEN[name]))
+    kind: Any = type(GOLDEN[name])
+    assert codec.decode(kind, path.read_bytes()) == GOLDEN[name]
+    assert codec.encode(GOLDEN[name]) == path.read_bytes()
+
+
+def test_golden_records_of_every_schema_are_there() -> None:
+    found = {str(path.relative_to(STATE)) for path in STATE.rglob("*.json")}
+    assert found == {f"schema-{n}/{name}.json" for n in range(1, codec.SCHEMA + 1) for name in GOLDEN}
 
 
 # several processes

@@ -91,56 +91,46 @@ def show(found: dict[str, Any]) -> None:
     console.print(Text(f"provider {found['provider']}, state in {found['state']}"), soft_wrap=True)
     for path in found["damaged"]:
         console.print(Text(f"damaged record set aside: {path}"), soft_wrap=True)
+    # An id is never folded: it is there to be copied. What belongs to it stands under it, for narrow terminals.
     _print(
         console,
         "Open requests",
-        ["request", "template", "since", "asked", "ready", "starting", "failed", "what is known"],
+        ["request", "what is known"],
         [
-            [
-                r["requestId"],
-                r["templateId"],
-                _when(r["created"]),
-                r["asked"],
-                r["ready"],
-                r["starting"],
-                r["failed"],
-                r["message"],
-            ]
+            [f"{r['requestId']}\n{r['templateId']}, since {_when(r['created'])}", r["message"]]
             for r in found["requests"]
         ],
     )
     _print(
         console,
         "Unfinished returns",
-        ["return", "since", "machines", "still there", "what is known"],
+        ["return", "still there", "what is known"],
         [
-            [r["requestId"], _when(r["created"]), r["asked"], ", ".join(r["pending"]), r["message"]]
+            [f"{r['requestId']}\nsince {_when(r['created'])}", "\n".join(r["pending"]), r["message"]]
             for r in found["returns"]
         ],
     )
     _print(
         console,
         "Templates",
-        ["template", "machines", "last reason", "at", "request"],
-        [
-            [
-                t["templateId"],
-                t["machines"],
-                t["lastReason"] or "none",
-                _when(t["lastReasonAt"]),
-                t["lastReasonRequest"],
-            ]
-            for t in found["templates"]
-        ],
+        ["template", "machines", "last reason"],
+        [[t["templateId"], t["machines"], _reason(t)] for t in found["templates"]],
     )
+
+
+def _reason(template: dict[str, Any]) -> str:
+    if not template["lastReason"]:
+        return "none"
+    return f"{template['lastReason']}\n{_when(template['lastReasonAt'])}, {template['lastReasonRequest']}"
 
 
 def _print(console: Console, title: str, columns: list[str], rows: list[list[Any]]) -> None:
     if not rows:
         console.print(f"{title}: none")
         return
-    table = Table(title=title, title_justify="left")
-    for column in columns:
+    table = Table(title=title, title_justify="left", show_lines=True)
+    table.add_column(columns[0], no_wrap=True)
+    for column in columns[1:]:
         table.add_column(column, overflow="fold")
     for row in rows:
         # Text: square brackets in what AWS says are no markup.

@@ -65,12 +65,9 @@ class TestHelp:
         for command in (*VERBS, "status", "check", "machine-types", "config"):
             assert f"\n  {command} " in called.stdout
 
-    @pytest.mark.parametrize("flag", ["--help", "-h"])
     @pytest.mark.parametrize("verb", VERBS)
-    def test_a_verb_tells_its_input_and_output_and_does_nothing(
-        self, site: HostFactory, verb: str, flag: str
-    ) -> None:
-        called = run(site, verb, "-f", "missing.json", flag)
+    def test_a_verb_tells_its_input_and_output_and_does_nothing(self, site: HostFactory, verb: str) -> None:
+        called = run(site, verb, "-f", "missing.json", "--help")
         assert (called.status, called.stderr) == (0, "")
         assert called.stdout.startswith(f"Usage: hfplugin {verb} [OPTIONS]")
         assert {"Input:", "Output:", "Exit"} <= {
@@ -214,19 +211,15 @@ class TestStatus:
 
     def test_the_tables_have_the_same_with_times_in_utc(self, busy: HostFactory) -> None:
         lines = run(busy, "status").stdout.splitlines()
-        [request] = [line for line in lines if "small" in line and REQUEST_ID in line]
-        assert cells(request) == [
-            REQUEST_ID,
-            "small",
-            "2023-11-14 22:13:20Z",
-            *("5", "2", "1", "1"),
-            summary(open_request(), time.time()),
-        ]
-        assert "terminated [/by] [red]hand" in request
-        [returned] = [line for line in lines if RETURN_ID in line]
-        assert cells(returned)[2:4] == ["3", "i-6, host-9"]
-        [reason] = [line for line in lines if CLOSED_ID in line]
-        assert cells(reason)[:3] == ["large", "1", "InsufficientInstanceCapacity: none"]
+        [first] = [number for number, line in enumerate(lines) if REQUEST_ID in line]
+        assert cells(lines[first]) == [REQUEST_ID, summary(open_request(), time.time())]
+        assert cells(lines[first + 1])[0] == "small, since 2023-11-14 22:13:20Z"
+        assert "terminated [/by] [red]hand" in lines[first]
+        [first] = [number for number, line in enumerate(lines) if RETURN_ID in line]
+        assert [cells(line)[1] for line in lines[first : first + 2]] == ["i-6", "host-9"]
+        [first] = [number for number, line in enumerate(lines) if cells(line)[:1] == ["large"]]
+        assert cells(lines[first]) == ["large", "1", "InsufficientInstanceCapacity: none"]
+        assert cells(lines[first + 1])[2].endswith(CLOSED_ID)
 
     def test_a_damaged_record_is_shown_for_as_long_as_it_lies_there(self, busy: HostFactory) -> None:
         first, second = (run(busy, "status", "--json").answer["damaged"] for _ in range(2))
@@ -236,11 +229,12 @@ class TestStatus:
         aside.unlink()
         assert run(busy, "status", "--json").answer["damaged"] == []
 
-    def test_on_a_narrow_terminal_texts_are_folded_and_not_cut(self, busy: HostFactory) -> None:
+    def test_on_a_narrow_terminal_texts_are_folded_and_ids_stay_whole(self, busy: HostFactory) -> None:
         busy.environment["COLUMNS"] = "80"
         shown = run(busy, "status").stdout
         assert max(map(len, shown.splitlines()[2:])) <= 80
-        assert REQUEST_ID in "".join(cells(line)[0] for line in shown.splitlines() if line.startswith("│"))
+        assert REQUEST_ID in shown
+        assert RETURN_ID in shown
 
     def test_the_cloud_is_not_asked(self, busy: HostFactory) -> None:
         loaded = modules("status", "--json", environment=busy.environment)
