@@ -40,11 +40,14 @@ from hfplugin.wording import counted, last_reason, summary
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hfplugin.fulfilment import Fulfilment
-    from hfplugin.providers.base.provider import Host, Located, Observation
+    from hfplugin.providers.base.provider import Host, Observation
     from hfplugin.returns import Returns, Roll
 
 # Chunks are launched for at most this long in one call; polls go on from there.
 LAUNCH_SECONDS = 60.0
+
+# A demand beyond ten times what HostFactory asks for at the most is a mistake.
+_MOST_UNITS = 100_000
 
 # How long a call waits in all for records that others hold, before it answers from what is known.
 _WAIT_SECONDS = 2.0
@@ -92,8 +95,8 @@ class Broker:
         Raises InputError (no such template, no count), RefusedError (nothing is left under maxNumber, or the
         cloud refused for good), StateError (the record cannot be written: the cloud was not called).
         """
-        if units < 1:
-            raise InputError(f"machineCount has to be 1 or more (is {units})")
+        if not 1 <= units <= _MOST_UNITS:
+            raise InputError(f"machineCount has to be between 1 and {_MOST_UNITS} (is {units:.6g})")
         template = self._site.template(template_id)
         request_id = new_id(REQUEST_PREFIX)
         with self._store.locks.hold("request", request_id, _WAIT_SECONDS):
@@ -115,10 +118,12 @@ class Broker:
         with self._store.locks.hold("template", template.id, _TEMPLATE_WAIT_SECONDS):
             granted = min(units, self._room(template, units))
             if granted <= 0:
-                raise RefusedError(
+                refusal = RefusedError(
                     f"template {template.id}: nothing is left of its maxNumber {template.max_number}: "
                     "return machines or raise it"
                 )
+                self._store.save_reason(template.id, "", str(refusal), int(self._clock.now()))
+                raise refusal
             request = self._save_new(request_id, template, granted)
         note = f"cut from {units} to {granted}: maxNumber is {template.max_number}" if granted < units else ""
         return request, note
@@ -177,8 +182,6 @@ class Broker:
 
     def _recovered(self, request_id: str) -> Request | Unknown:
         """Look by tag for the machines of a request whose record is gone, before it is called unknown."""
-        from hfplugin.fulfilment import rebuilt
-
         try:
             found = self._site.provider.find_request(request_id)
         except (ProviderError, ConfigurationError) as error:
@@ -197,7 +200,7 @@ class Broker:
             phase=Phase.CLOSING,
         )
         log.warning("request.rebuilt", request_id=request_id, machines=len(found))
-        return self._store.requests.save(rebuilt(empty, found))
+        return self._store.requests.save(empty.rebuilt(found))
 
     def _look_at(self, records: Sequence[Request | Return]) -> Observation:
         """Look once at all their machines together: a call per record would be a call per machine."""
@@ -210,15 +213,15 @@ class Broker:
         return self._look(machines)
 
     def _look(self, machines: Sequence[Machine | ReturnedMachine]) -> Observation:
-        from hfplugin.providers.base.provider import Located, Observation
+        from hfplugin.providers.base.provider import Observation, located
 
-        addresses: list[Located] = [Located(m.id, m.region, m.account) for m in machines]
+        addresses = [located(machine) for machine in machines]
         if not addresses:
             return Observation()
         try:
             view = self._site.provider.observe(addresses)
-        except (ProviderError, ConfigurationError) as error:
-            view = Observation(failures=(_refusal(error),))
+        except HFPluginError as error:
+            view = Observation(failures=(Refusal.of(error),))
         for failure in view.failures:
             log.warning("cloud.unobserved", reason=str(failure), kind=failure.kind)
         return view
@@ -231,7 +234,10 @@ class Broker:
         except BusyError:
             return record  # another call is at it: what is known is a true answer
         except (StateError, ProviderError, ConfigurationError) as error:
-            log.error("request.not_advanced", record_id=record.id, reason=str(error))
+            if isinstance(record, Request):
+                log.error("request.not_advanced", request_id=record.id, reason=str(error))
+            else:
+                log.error("return.not_advanced", return_id=record.id, reason=str(error))
             return record
 
     def _advanced_request(self, record: Request, view: Observation) -> Request:
@@ -370,11 +376,3 @@ def _judged(machine: Machine, view: Observation, now: float) -> Machine:
     if machine.id in view.seen:
         return machine.seen(view.seen[machine.id])
     return machine.missing(now) if machine.id in view.missing else machine
-
-
-def _refusal(error: ProviderError | ConfigurationError) -> Refusal:
-    from hfplugin.errors import ErrorKind
-
-    if isinstance(error, ProviderError):
-        return Refusal(error.kind, error.code, error.message)
-    return Refusal(ErrorKind.INVALID, "", str(error))

@@ -1,9 +1,9 @@
 """The configuration and templates as last compiled, read without validating them again.
 
-A compiled file is a line with a checksum, a line with sizes, and three parts: the key (everything it was made
-from, byte for byte), the finished answer to getAvailableTemplates, and the rest as JSON. A call compares the key
-with the files as they are; when they differ it compiles anew. What a poll needs of a file that has become wrong
-is its last good form.
+A compiled file is a line with a checksum and the log level, a line with sizes, and three parts: the key
+(everything it was made from, byte for byte), the finished answer to getAvailableTemplates, and the rest as JSON. A
+call compares the key with the files as they are; when they differ it compiles anew. What a poll needs of a file
+that has become wrong is its last good form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hfplugin.config import Settings
-    from hfplugin.hostfactory.environment import Environment
+    from hfplugin.environment import Environment
     from hfplugin.model import Template
 
 _MAGIC = b"hfplugin-compiled"
@@ -52,10 +52,11 @@ class Sources:
 class Compiled:
     """One compiled configuration; `answer` is what getAvailableTemplates says, as bytes of JSON."""
 
-    def __init__(self, key: bytes, answer: bytes, rest: bytes) -> None:
+    def __init__(self, key: bytes, answer: bytes, rest: bytes, log_level: str) -> None:
         self.key = key
         self.answer = answer
         self.rest = rest
+        self.log_level = log_level
 
 
 class Catalog:
@@ -110,6 +111,8 @@ def load(environment: Environment) -> Compiled:
     from hfplugin.compiler import compile_sources
 
     compiled = compile_sources(sources)
+    if not environment.log_level:
+        log.set_level(compiled.log_level)
     for warning in Catalog(compiled).warnings:
         log.warning("configuration.warning", message=warning)
     _keep(environment, compiled)
@@ -132,6 +135,16 @@ def machine_types_path(environment: Environment) -> str:
     return join(environment.state_dir, "cache", "machine-types.json")
 
 
+def kept_log_level(environment: Environment) -> str:
+    """Give the log level of what was compiled last, from its first line alone; empty when there is none."""
+    try:
+        with open(_path(environment), "rb") as file:
+            words = file.readline().split()
+    except OSError:
+        return ""
+    return words[2].decode() if len(words) == 3 and words[0] == _MAGIC else ""
+
+
 def _load_kept(environment: Environment) -> Compiled | None:
     """Give what was compiled last, None when there is nothing or it is damaged."""
     try:
@@ -139,11 +152,12 @@ def _load_kept(environment: Environment) -> Compiled | None:
             head, _, body = file.read().partition(b"\n")
     except OSError:
         return None
-    if head != _head(body):
+    level = head.rpartition(b" ")[2].decode(errors="replace")
+    if head != _head(body, level):
         return None
     sizes, _, content = body.partition(b"\n")
     key, answer = (int(size) for size in sizes.split())
-    return Compiled(content[:key], content[key : key + answer], content[key + answer :])
+    return Compiled(content[:key], content[key : key + answer], content[key + answer :], level)
 
 
 def _keep(environment: Environment, compiled: Compiled) -> None:
@@ -153,13 +167,13 @@ def _keep(environment: Environment, compiled: Compiled) -> None:
     sizes = b"%d %d\n" % (len(compiled.key), len(compiled.answer))
     body = b"".join([sizes, compiled.key, compiled.answer, compiled.rest])
     try:
-        files.write(_path(environment), _head(body) + b"\n" + body)
+        files.write(_path(environment), _head(body, compiled.log_level) + b"\n" + body)
     except StateError:
         return  # compiled again at the next call: slower, not wrong
 
 
-def _head(body: bytes) -> bytes:
-    return b"%b %d" % (_MAGIC, crc32(body))
+def _head(body: bytes, log_level: str) -> bytes:
+    return b"%b %d %b" % (_MAGIC, crc32(body), log_level.encode())
 
 
 def _path(environment: Environment) -> str:

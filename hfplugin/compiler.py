@@ -42,9 +42,8 @@ def compile_sources(sources: Sources) -> Compiled:
         "templates": [template._asdict() for template in templates],
         "warnings": [*warnings, *passed_on],
     }
-    return Compiled(
-        sources.key, json.dumps(answer, ensure_ascii=False).encode() + b"\n", json.dumps(rest).encode()
-    )
+    said = json.dumps(answer, ensure_ascii=False).encode() + b"\n"
+    return Compiled(sources.key, said, json.dumps(rest).encode(), settings.logging.level)
 
 
 def read_settings(path: str, content: bytes, overrides: Iterable[tuple[str, str]]) -> tuple[Settings, list[str]]:

@@ -66,7 +66,7 @@ def unknown(key: str, known: Sequence[str]) -> str:
     """Say that a key is unknown, and which known one is nearest."""
     from difflib import get_close_matches
 
-    near = get_close_matches(key, known, n=1, cutoff=0.5)
+    near = get_close_matches(key, known, n=1, cutoff=0.65)
     return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known: {', '.join(known)}"
 
 

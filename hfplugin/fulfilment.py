@@ -25,7 +25,6 @@ from hfplugin.model import (
     Request,
     RequestStatus,
     Result,
-    Sighting,
 )
 from hfplugin.providers.base.provider import Observation, Order, Outcome, Plan, located
 from hfplugin.site import Site
@@ -66,10 +65,8 @@ class Fulfilment:
                 return Step(request, True)
             try:
                 plan = self._site.provider.plan(self._order(request))
-            except ProviderError as error:
-                return self._unplanned(request, Refusal(error.kind, error.code, error.message))
-            except ConfigurationError as error:
-                return self._unplanned(request, Refusal(ErrorKind.INVALID, "", str(error)))
+            except (ProviderError, ConfigurationError) as error:
+                return self._unplanned(request, Refusal.of(error))
             if plan is None:
                 return Step(request, False)
             request = self._save(request, request._replace(trouble=()).with_launch(self._frozen(request, plan)))
@@ -306,23 +303,6 @@ class Fulfilment:
 
     def _save(self, before: Request, after: Request) -> Request:
         return before if after == before else self._store.requests.save(after)
-
-
-def rebuilt(request: Request, sightings: tuple[Sighting, ...]) -> Request:
-    """Put machines that carry the request's tags into a record that lost them."""
-    machines = {}
-    for sighting in sightings:
-        machine = Machine(
-            id=sighting.id,
-            attempt=sighting.attempt,
-            region=sighting.region,
-            account=sighting.account,
-            state=MachineState.PENDING,
-            launch_time=sighting.launch_time,
-            units=sighting.units,
-        )
-        machines[sighting.id] = machine.seen(sighting)
-    return request.with_machines(machines)
 
 
 def _token(*parts: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 
-from hfplugin.errors import ErrorKind
+from hfplugin.errors import ErrorKind, HFPluginError, ProviderError
 
 # EC2 may answer "not found" for a machine it has just launched; only absence that lasts longer counts.
 CONSISTENCY_SECONDS = 120
@@ -116,6 +116,13 @@ class Refusal(NamedTuple):
     place: str = ""
     at: int = 0
 
+    @classmethod
+    def of(cls, error: HFPluginError, place: str = "") -> Refusal:
+        """Read an error as a reason; one that is not the cloud's is for an administrator to correct."""
+        if isinstance(error, ProviderError):
+            return cls(error.kind, error.code, error.message, place)
+        return cls(ErrorKind.INVALID, "", str(error), place)
+
     def __str__(self) -> str:
         where = f" in {self.place}" if self.place else ""
         return f"{self.code}{where}: {self.message}" if self.code else f"{self.message}{where}"
@@ -190,6 +197,19 @@ class Machine(NamedTuple):
     missing_since: float | None = None
     return_id: str = ""
     delivered: bool = False
+
+    @classmethod
+    def first(cls, sighting: Sighting, attempt: int, units: int) -> Machine:
+        """Give a machine of which nothing but its address is taken over yet."""
+        return cls(
+            id=sighting.id,
+            attempt=attempt,
+            region=sighting.region,
+            account=sighting.account,
+            state=MachineState.PENDING,
+            launch_time=sighting.launch_time,
+            units=units,
+        )
 
     @property
     def is_live(self) -> bool:
@@ -328,7 +348,8 @@ class Request(NamedTuple):
         return max(live, self.units - given_back)
 
     def past_deadline(self, now: float) -> bool:
-        return now >= self.deadline + self.blind_until(now)
+        """True when nothing more is to be launched; blind time counts as long as nothing was launched at all."""
+        return now >= self.deadline + (self.blind_until(now) if self.launches else 0.0)
 
     def blind_until(self, now: float) -> float:
         return self.blind + (now - self.blind_since if self.blind_since is not None else 0.0)
@@ -360,17 +381,17 @@ class Request(NamedTuple):
         known = {machine.id: machine for machine in self.machines}
         changed = {}
         for sighting in sightings:
-            new = Machine(
-                id=sighting.id,
-                attempt=launch.attempt,
-                region=launch.region,
-                account=sighting.account or launch.account,
-                state=MachineState.PENDING,
-                launch_time=int(called_at),
-                units=launch.weight,
-            )
+            new = Machine.first(sighting, launch.attempt, launch.weight)
+            new = new._replace(account=sighting.account or launch.account, launch_time=int(called_at))
             changed[sighting.id] = known.get(sighting.id, new).seen(sighting)
         return self.with_machines(changed)
+
+    def rebuilt(self, sightings: tuple[Sighting, ...]) -> Request:
+        """Put machines that carry the request's tags into a record that lost them."""
+        found = [
+            Machine.first(sighting, sighting.attempt, sighting.units).seen(sighting) for sighting in sightings
+        ]
+        return self.with_machines({machine.id: machine for machine in found})
 
     def closed(self, status: RequestStatus, now: float) -> Request:
         """Said once, for good."""

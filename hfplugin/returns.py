@@ -24,7 +24,7 @@ from hfplugin.model import (
     Return,
     ReturnedMachine,
 )
-from hfplugin.providers.base.provider import Found, Host, Located, Observation, Released
+from hfplugin.providers.base.provider import Found, Host, Observation, Released, located
 from hfplugin.site import Site
 from hfplugin.store import REQUEST_PREFIX, RETURN_PREFIX, Store, is_id, new_id
 from hfplugin.wording import one_line
@@ -154,7 +154,7 @@ class Returns:
         ]
         if not marked:
             return record
-        addresses = [Located(machine.id, machine.region, machine.account) for _, machine in marked]
+        addresses = [located(machine) for _, machine in marked]
         try:
             released = self._site.provider.release(addresses)
         except (ProviderError, ConfigurationError) as error:

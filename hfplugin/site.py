@@ -12,7 +12,7 @@ from hfplugin.logs import log
 if TYPE_CHECKING:
     from hfplugin.catalog import Catalog
     from hfplugin.config import Settings
-    from hfplugin.hostfactory.environment import Environment
+    from hfplugin.environment import Environment
     from hfplugin.model import Template
     from hfplugin.providers.base.provider import Context, Provider
     from hfplugin.store import Store
@@ -49,6 +49,7 @@ class ConfiguredSite:
         self._is_strict = is_strict
         self._catalog: Catalog | None = None
         self._settings: Settings | None = None
+        self._context: Context | None = None
         self._provider: Provider | None = None
 
     @property
@@ -67,20 +68,20 @@ class ConfiguredSite:
     def settings(self) -> Settings:
         if self._settings is None:
             self._settings = self.catalog.settings
-            if not self.environment.log_level:
-                log.set_level(self._settings.logging.level)
         return self._settings
 
     @property
     def context(self) -> Context:
-        from hfplugin.providers.base.cache import Cache
-        from hfplugin.providers.base.provider import Context
+        if self._context is None:
+            from hfplugin.providers.base.cache import Cache
+            from hfplugin.providers.base.provider import Context
 
-        return Context(
-            provider_name=self.environment.provider_name,
-            installation=self.settings.installation or self._store.installation(),
-            cache=Cache(join(self.environment.state_dir, "cache")),
-        )
+            self._context = Context(
+                provider_name=self.environment.provider_name,
+                installation=self.settings.installation or self._store.installation(),
+                cache=Cache(join(self.environment.state_dir, "cache")),
+            )
+        return self._context
 
     @property
     def provider(self) -> Provider:

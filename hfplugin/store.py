@@ -3,7 +3,6 @@
 One file a record, so that a call costs what its own records cost. A write is durable when it returns
 (temporary file, fsync, rename, fsync of the directory) and refuses to overwrite what another call wrote
 since the load. Nothing here knows what a record means.
-strs are strings: importing `pathlib` would cost a store-only call as much as all its work.
 """
 
 from __future__ import annotations
@@ -160,6 +159,9 @@ class Store(Protocol):
     def save_reason(self, template_id: str, request_id: str, reason: str, at: int) -> None:
         """Keep the last reason why something of a template could not be had, for `reasons`."""
 
+    def reasons(self) -> dict[str, dict[str, Any]]:
+        """Give what `save_reason` kept, by template id; what cannot be read is left out."""
+
     def prune(self, days: int) -> None:
         """Delete archived records older than `days`, a few a call so that no call pays for the history."""
 
@@ -225,7 +227,6 @@ class FileStore:
         files.write(join(self.root, "health", "reasons", f"{template_id}.json"), content.encode())
 
     def reasons(self) -> dict[str, dict[str, Any]]:
-        """Give what `save_reason` kept, by template id; what cannot be read is left out."""
         found = {}
         for path in files.json_files(join(self.root, "health", "reasons")):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):

@@ -105,6 +105,7 @@ class _Reader:
         self.faults += [Fault(f"{name}: {key}", text) for key, text in wrong]
         if len(self.faults) > before:
             return None
+        self.warnings += [f"{name}: {warning}" for warning in self._spec.without_effect(theirs)]
         return Template(
             id=own.template_id,
             provider_type=self._settings.provider_type,

@@ -20,7 +20,7 @@ def summary(request: Request, now: float) -> str:
     unanswered = sum(launch.state.is_unsettled for launch in request.launches)
     if unanswered:
         parts.append(f"{counted(unanswered, 'launch', 'launches')} without an answer yet")
-    failed = Counter(machine.message for machine in request.machines if machine.result is Result.FAIL)
+    failed = Counter(m.message for m in request.machines if m.result is Result.FAIL and not m.return_id)
     parts += [f"{count} failed: {message}" for message, count in failed.most_common(2) if message]
     if request.blind_since is not None and now > request.blind_since:
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(request.blind_since))

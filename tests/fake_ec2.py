@@ -102,7 +102,8 @@ class Instance:
 class FakeAWS:
     """All of AWS that a provider asks. `account` is whose credentials ask; `dark` are regions out of reach.
 
-    `capacity` bounds what can be had at a (subnet, type); `faults` are answers by operation, first in first out.
+    `capacity` bounds what can be had at a (subnet, type); `faults` are answers by operation, first in first out,
+    None for a true one.
     """
 
     account: str = ACCOUNT
@@ -111,7 +112,7 @@ class FakeAWS:
     images: dict[str, str] = field(default_factory=lambda: {IMAGE: "/dev/sda1"})
     parameters: dict[str, str] = field(default_factory=dict)
     launch_templates: dict[tuple[str, str], tuple[int, dict[str, Any]]] = field(default_factory=dict)
-    faults: dict[str, list[FaultError]] = field(default_factory=dict)
+    faults: dict[str, list[FaultError | None]] = field(default_factory=dict)
     dark: set[str] = field(default_factory=set)
     calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     page_size: int = 1000
@@ -149,8 +150,9 @@ class FakeAWS:
         self.calls.append((operation, region, parameters))
         if region in self.dark:
             raise EndpointConnectionError(endpoint_url=f"https://ec2.{region}.amazonaws.com")
-        if self.faults.get(operation):
-            raise self.faults[operation].pop(0)
+        fault = self.faults[operation].pop(0) if self.faults.get(operation) else None
+        if fault is not None:
+            raise fault
         handler = getattr(self, f"_{operation}", None)
         assert handler is not None, f"{operation} is not part of this AWS"
         answer: dict[str, Any] = handler(region, parameters)

@@ -19,8 +19,20 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # the built-in ones) and the package's version. Longest prefix counts. Nothing imports back up this list.
 ARROWS = {
     "__main__": {"hostfactory", "cli"},
-    "cli": {"hostfactory", "compiler", "catalog", "site", "store", "files", "model", "wording", "providers.base"},
+    "cli": {
+        "hostfactory",
+        "environment",
+        "compiler",
+        "catalog",
+        "site",
+        "store",
+        "files",
+        "model",
+        "wording",
+        "providers.base",
+    },
     "hostfactory": {
+        "environment",
         "broker",
         "site",
         "catalog",
@@ -51,6 +63,7 @@ ARROWS = {
     "locks": {"files"},
     "files": set(),
     "clock": set(),
+    "environment": set(),
     "logs": set(),
     "errors": set(),
     "providers": set(),

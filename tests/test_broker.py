@@ -151,15 +151,27 @@ def test_a_throttled_launch_is_tried_in_the_same_place_by_the_next_poll(world: W
     assert world.poll(request_id).status is RequestStatus.COMPLETE
 
 
-def test_time_in_which_the_cloud_cannot_be_reached_does_not_count_against_the_deadline(world: World) -> None:
-    world.cloud.fail_next("plan", ErrorKind.TRANSIENT, times=4)
+def test_a_cloud_that_cannot_be_reached_ends_a_request_of_which_nothing_was_launched_at_its_deadline(
+    world: World,
+) -> None:
+    world.cloud.fail_next("plan", ErrorKind.TRANSIENT, times=9)
     request_id = world.ask(2)
+    world.clock.advance(599)
+    assert world.poll(request_id).status is RequestStatus.RUNNING
+    world.clock.advance(1)
+    request = world.poll(request_id)
+    assert request.status is RequestStatus.COMPLETE_WITH_ERROR
+    assert "transient" in world.said(request)
+
+
+def test_a_request_whose_planning_failed_for_good_is_answered_from_its_record(world: World) -> None:
+    good = world.ask(1)
+    world.cloud.fail_next("plan", ErrorKind.TRANSIENT)
+    request_id = world.ask(1)
+    world.cloud.fail_next("plan", ErrorKind.AUTH)
     for _ in range(3):
-        world.clock.advance(500)
-        assert world.poll(request_id).status is RequestStatus.RUNNING
-    world.clock.advance(30)
-    world.poll(request_id)
-    assert world.poll(request_id).status is RequestStatus.COMPLETE
+        answers = world.broker.request_status([request_id, good])
+        assert [r.status for r in answers] == [RequestStatus.COMPLETE_WITH_ERROR, RequestStatus.COMPLETE]
 
 
 def test_a_launch_that_cannot_be_settled_for_long_is_still_sent_again(world: World) -> None:
@@ -318,8 +330,8 @@ def test_user_data_is_kept_once_and_stands_in_the_launch_by_its_hash(world: Worl
     assert world.store.load_text(digest) == "#!/bin/sh secret"
 
 
-@pytest.mark.parametrize("units", [0, -1])
-def test_a_count_below_one_is_refused(world: World, units: int) -> None:
+@pytest.mark.parametrize("units", [0, -1, 100_001])
+def test_a_count_that_cannot_be_meant_is_refused(world: World, units: int) -> None:
     with pytest.raises(InputError, match="machineCount"):
         world.ask(units)
 
@@ -338,6 +350,13 @@ def test_nothing_left_under_max_number_is_an_error(world: World) -> None:
     world.ask(5, "capped")
     with pytest.raises(RefusedError, match="maxNumber 5"):
         world.ask(1, "capped")
+
+
+def test_that_max_number_left_nothing_is_kept_as_the_templates_last_reason(world: World) -> None:
+    world.ask(5, "capped")
+    with pytest.raises(RefusedError):
+        world.ask(1, "capped")
+    assert "maxNumber 5" in world.store.reasons()["capped"]["reason"]
 
 
 def test_machines_that_ended_unnoticed_do_not_count_against_max_number(world: World) -> None:

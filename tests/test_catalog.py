@@ -13,8 +13,8 @@ from player import HostFactory
 
 from hfplugin import catalog
 from hfplugin.catalog import Catalog
+from hfplugin.environment import Environment
 from hfplugin.errors import ConfigurationError
-from hfplugin.hostfactory.environment import Environment
 from hfplugin.logs import log
 
 TEMPLATE = {
@@ -311,7 +311,7 @@ class TestLastGoodForm:
         document = json.loads(compiled.rest)
         document["settings"]["provider"]["colour"] = document["settings"]["requests"]["colour"] = "blue"
         document["templates"][0]["colour"] = "blue"
-        older = Catalog(catalog.Compiled(b"", b"", json.dumps(document).encode()))
+        older = Catalog(catalog.Compiled(b"", b"", json.dumps(document).encode(), "INFO"))
         assert older.settings == Catalog(compiled).settings
         assert older.templates == Catalog(compiled).templates
 

@@ -15,8 +15,8 @@ from player import HostFactory
 from hfplugin.catalog import Catalog, Sources, machine_types_path
 from hfplugin.compiler import compile_sources, own_form, read_settings
 from hfplugin.config import Settings
+from hfplugin.environment import Environment
 from hfplugin.errors import ConfigurationError
-from hfplugin.hostfactory.environment import Environment
 from hfplugin.templates import attributes
 
 TEMPLATE = {"templateId": "small", "maxNumber": 5, "imageId": "ami-1", "vmType": "m5.xlarge"}

@@ -14,7 +14,7 @@ import pytest
 from botocore import xform_name
 
 from hfplugin.catalog import Catalog, Compiled, load
-from hfplugin.hostfactory.environment import Environment
+from hfplugin.environment import Environment
 from hfplugin.model import Template
 from hfplugin.providers.aws import run_instances, tags
 from hfplugin.providers.aws.client import Clients

@@ -17,8 +17,8 @@ from pydantic.fields import FieldInfo
 
 from hfplugin.cli.commands import cli
 from hfplugin.config import LoggingSettings, RequestSettings, Settings, camel
+from hfplugin.environment import Environment
 from hfplugin.errors import ConfigurationError
-from hfplugin.hostfactory.environment import Environment
 from hfplugin.hostfactory.verbs import VERBS
 from hfplugin.providers.aws import ibm
 from hfplugin.providers.aws.configuration import AWSSettings

@@ -51,7 +51,7 @@ def test_templates_from_their_compiled_form_need_next_to_nothing(site: HostFacto
         "catalog",
         "errors",
         "hostfactory",
-        "hostfactory.environment",
+        "environment",
         "hostfactory.verbs",
         "logs",
         "providers",

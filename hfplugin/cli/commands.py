@@ -10,8 +10,8 @@ from collections.abc import Callable
 import click
 
 from hfplugin import __version__
+from hfplugin.environment import Environment
 from hfplugin.errors import ConfigurationError, HFPluginError, StateError
-from hfplugin.hostfactory.environment import Environment
 from hfplugin.hostfactory.verbs import run
 
 _ENVIRONMENT = """HF_PROVIDER_NAME and either HF_PROVIDER_CONFDIR, HF_PROVIDER_WORKDIR and HF_PROVIDER_LOGDIR or

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from glob import escape, glob
 from typing import Any
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hfplugin.hostfactory.environment import Environment
+from hfplugin.environment import Environment
 from hfplugin.model import Machine, MachineState, Request, Result, Return
 from hfplugin.store import FileStore
 from hfplugin.wording import summary
@@ -24,6 +25,7 @@ def collect(environment: Environment) -> dict[str, Any]:
     return {
         "provider": environment.provider_name,
         "state": environment.state_dir,
+        "stateExists": os.path.isdir(environment.state_dir),
         "requests": [_request(request) for request in requests if not request.is_closed],
         "returns": [_return(record) for record in returns if not record.is_closed],
         "templates": _templates(requests, store),
@@ -89,6 +91,9 @@ def show(found: dict[str, Any]) -> None:
     """Print tables; a long text is folded, not cut."""
     console = Console()
     console.print(Text(f"provider {found['provider']}, state in {found['state']}"), soft_wrap=True)
+    if not found["stateExists"]:
+        console.print("no state is there: nothing was ever requested, or HF_WORKDIR is wrong")
+        return
     for path in found["damaged"]:
         console.print(Text(f"damaged record set aside: {path}"), soft_wrap=True)
     # An id is never folded: it is there to be copied. What belongs to it stands under it, for narrow terminals.
@@ -104,24 +109,24 @@ def show(found: dict[str, Any]) -> None:
     _print(
         console,
         "Unfinished returns",
-        ["return", "still there", "what is known"],
+        ["return, still there", "what is known"],
         [
-            [f"{r['requestId']}\nsince {_when(r['created'])}", "\n".join(r["pending"]), r["message"]]
+            ["\n".join([r["requestId"], f"since {_when(r['created'])}", *r["pending"]]), r["message"]]
             for r in found["returns"]
         ],
     )
     _print(
         console,
         "Templates",
-        ["template", "machines", "last reason"],
-        [[t["templateId"], t["machines"], _reason(t)] for t in found["templates"]],
+        ["template, machines", "last reason why not all could be had"],
+        [
+            [
+                "\n".join(filter(None, [f"{t['templateId']}, {t['machines']}", t["lastReasonRequest"]])),
+                "\n".join(filter(None, [t["lastReason"] or "none", _when(t["lastReasonAt"])])),
+            ]
+            for t in found["templates"]
+        ],
     )
-
-
-def _reason(template: dict[str, Any]) -> str:
-    if not template["lastReason"]:
-        return "none"
-    return f"{template['lastReason']}\n{_when(template['lastReasonAt'])}, {template['lastReasonRequest']}"
 
 
 def _print(console: Console, title: str, columns: list[str], rows: list[list[Any]]) -> None:

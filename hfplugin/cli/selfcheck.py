@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
+from hfplugin.environment import Environment
 from hfplugin.errors import ConfigurationError, HFPluginError
 from hfplugin.files import make_directory
-from hfplugin.hostfactory.environment import Environment
 from hfplugin.providers.base.provider import Check
 from hfplugin.site import ConfiguredSite
 from hfplugin.store import FileStore
@@ -28,9 +28,9 @@ def collect(environment: Environment) -> list[Check]:
         checks.append(
             Check("configuration", True, f"{len(site.templates)} templates of {site.settings.provider_type}")
         )
-        checks += [Check("configuration", True, f"warning: {warning}") for warning in warnings]
+        checks += [Check("warning", True, warning) for warning in warnings]
     except ConfigurationError as error:
-        return [*checks, Check("configuration", False, str(error), "correct the file that is named")]
+        return [*checks, Check("configuration", False, str(error), "correct the file or variable that is named")]
     try:
         return [*checks, *site.provider.check(site.templates)]
     except HFPluginError as error:
@@ -52,14 +52,16 @@ def _directories(environment: Environment) -> Iterator[Check]:
 
 
 def _writable(subject: str, path: str, make: Callable[[str], None]) -> Check:
+    note = ""
     try:
         if not os.path.isdir(path):
             make(path)
+            note = " (was not there: made)"
         with tempfile.TemporaryFile(dir=path) as file:
             file.write(b"0" * 4096)
     except OSError as error:
         return Check(subject, False, f"{path}: {error.strerror}", "let this user write there, and make room")
-    return Check(subject, True, path)
+    return Check(subject, True, path + note)
 
 
 def show(checks: list[Check]) -> None:
@@ -67,7 +69,10 @@ def show(checks: list[Check]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for check in checks:
         mark = "[green]ok  [/]" if check.is_ok else "[red]FAIL[/]"
+        if check.subject == "warning":
+            mark = "[yellow]warn[/]"
         console.print(f"{mark} ", end="")
-        console.print(f"{check.subject}: {check.detail}", markup=False)
+        said = check.detail if check.subject == "warning" else f"{check.subject}: {check.detail}"
+        console.print(said, markup=False)
         if check.remedy and not check.is_ok:
             console.print(f"     remedy: {check.remedy}", markup=False)

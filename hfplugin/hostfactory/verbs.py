@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hfplugin.broker import Broker
-    from hfplugin.hostfactory.environment import Environment
+    from hfplugin.clock import Clock
+    from hfplugin.environment import Environment
 
 VERBS = (
     "getAvailableTemplates",
@@ -27,8 +28,8 @@ VERBS = (
     "getReturnRequests",
 )
 
-# Of HostFactory's time limit, what is left for answering after the work is stopped.
-_MARGIN_SECONDS = 15.0
+# Of HostFactory's time limit, the part after which no new work is begun: the rest is for ending and answering.
+_WORKING_PART = 0.75
 
 
 def run(verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> int:
@@ -69,12 +70,14 @@ def _claim_stdout() -> int:
 
 
 def _answered(verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> bytes:
-    from hfplugin.hostfactory.environment import Environment
+    from hfplugin.catalog import kept_log_level
+    from hfplugin.environment import Environment
     from hfplugin.logs import log
 
     content = _read(verb, arguments)
     environment = Environment(variables)
-    log.start(environment.log_file, environment.log_level, verb=verb, pid=os.getpid())
+    level = environment.log_level or kept_log_level(environment)
+    log.start(environment.log_file, level, verb=verb, pid=os.getpid())
     log.debug("verb.called", size=len(content))
     if verb == "getAvailableTemplates":
         return _templates(content, environment)
@@ -138,7 +141,7 @@ def respond(verb: str, data: Mapping[str, Any], broker: Broker, now: Callable[[]
     return wire.lost(broker.return_requests(wire.hosts(data)))
 
 
-def open_broker(environment: Environment, clock: Any, is_strict: bool) -> Broker:
+def open_broker(environment: Environment, clock: Clock, is_strict: bool) -> Broker:
     """Put the pieces of one call together."""
     from hfplugin.broker import Broker
     from hfplugin.logs import log
@@ -147,7 +150,7 @@ def open_broker(environment: Environment, clock: Any, is_strict: bool) -> Broker
 
     store = FileStore(environment.state_dir, lambda path: log.error("record.set_aside", path=path))
     site = ConfiguredSite(environment, store, is_strict)
-    return Broker(store, site, clock, environment.action_timeout() - _MARGIN_SECONDS)
+    return Broker(store, site, clock, environment.action_timeout() * _WORKING_PART)
 
 
 def _failure(message: str) -> bytes:

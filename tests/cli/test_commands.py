@@ -15,7 +15,7 @@ from player import HostFactory
 
 from hfplugin import __version__
 from hfplugin.catalog import machine_types_path
-from hfplugin.hostfactory.environment import Environment
+from hfplugin.environment import Environment
 from hfplugin.hostfactory.verbs import VERBS
 from hfplugin.model import (
     Launch,
@@ -152,9 +152,7 @@ class TestStatus:
         assert (called.status, called.stderr) == (0, "")
         assert called.stdout.splitlines() == [
             f"provider awsinst, state in {site.state}",
-            "Open requests: none",
-            "Unfinished returns: none",
-            "Templates: none",
+            "no state is there: nothing was ever requested, or HF_WORKDIR is wrong",
         ]
         assert not site.state.exists()
 
@@ -162,6 +160,7 @@ class TestStatus:
         assert run(site, "status", "--json").answer == {
             "provider": "awsinst",
             "state": str(site.state),
+            "stateExists": False,
             "requests": [],
             "returns": [],
             "templates": [],
@@ -216,10 +215,11 @@ class TestStatus:
         assert cells(lines[first + 1])[0] == "small, since 2023-11-14 22:13:20Z"
         assert "terminated [/by] [red]hand" in lines[first]
         [first] = [number for number, line in enumerate(lines) if RETURN_ID in line]
-        assert [cells(line)[1] for line in lines[first : first + 2]] == ["i-6", "host-9"]
-        [first] = [number for number, line in enumerate(lines) if cells(line)[:1] == ["large"]]
-        assert cells(lines[first]) == ["large", "1", "InsufficientInstanceCapacity: none"]
-        assert cells(lines[first + 1])[2].endswith(CLOSED_ID)
+        below = [cells(line)[0] for line in lines[first : first + 4]]
+        assert below == [RETURN_ID, "since 2023-11-14 22:13:20Z", "i-6", "host-9"]
+        [first] = [number for number, line in enumerate(lines) if cells(line)[:1] == ["large, 1"]]
+        assert cells(lines[first]) == ["large, 1", "InsufficientInstanceCapacity: none"]
+        assert cells(lines[first + 1]) == [CLOSED_ID, "2023-11-14 22:13:20Z"]
 
     def test_a_damaged_record_is_shown_for_as_long_as_it_lies_there(self, busy: HostFactory) -> None:
         first, second = (run(busy, "status", "--json").answer["damaged"] for _ in range(2))
@@ -282,7 +282,7 @@ class TestCheck:
         hostfactory.offer(template(subnets[0], forThePolicy=1))
         called = run(hostfactory, "check")
         assert called.status == 0
-        assert "ok   configuration: warning: template small: unknown key 'forThePolicy'" in called.stdout
+        assert "warn template small: unknown key 'forThePolicy'" in called.stdout
 
     @pytest.mark.parametrize(
         ("spoil", "subject", "detail", "remedy"),
@@ -304,9 +304,14 @@ class TestCheck:
                 break_config,
                 "configuration",
                 "aws.regoin: unknown key; did you mean 'region'?",
-                "correct the file that is named",
+                "correct the file or variable that is named",
             ),
-            (lambda site: None, "identity", "Could not connect to the endpoint URL", "give credentials for AWS"),
+            (
+                lambda site: None,
+                "identity",
+                "Could not connect to the endpoint URL",
+                "see the network, the region, endpointUrl",
+            ),
         ],
         ids=["no files", "work directory", "log directory", "configuration", "unreachable"],
     )

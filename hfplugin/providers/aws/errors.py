@@ -28,10 +28,10 @@ from botocore.parsers import ResponseParserError
 
 from hfplugin.errors import ErrorKind, ProviderError
 
-# Ours: what the credentials' account says of another account's machines means nothing.
 # Both prove that a launch's token was used: what it brought is looked for.
 TOKEN_USED = frozenset({"IdempotentInstanceTerminated", "IdempotentParameterMismatch"})
 
+# Ours: what the credentials' account says of another account's machines means nothing.
 WRONG_ACCOUNT = "WrongAccount"
 
 # EC2 puts the particulars of a denial into a text that only this command can read.
@@ -163,7 +163,17 @@ def translate(error: Exception) -> ProviderError:
         message = str(error.response.get("Error", {}).get("Message", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return ProviderError(kind_of(code, status), code, _one_line(message.replace(_ENCODED, _DECODING)))
-    return ProviderError(_kind_of_exception(error), type(error).__name__, _one_line(str(error)))
+    return ProviderError(_kind_of_exception(error), type(error).__name__, _said(error))
+
+
+def _said(error: Exception) -> str:
+    """Give a botocore exception's text with its remedy, without the page that a stranger's server sent."""
+    if isinstance(error, ResponseParserError):
+        return "what answered is not AWS: see the region and endpointUrl"
+    text = _one_line(str(error))
+    if isinstance(error, NoCredentialsError):
+        return f"{text}: set aws.profile or aws.credentialFile, or give this host a role"
+    return text
 
 
 def is_first_answer(error: Exception) -> bool:

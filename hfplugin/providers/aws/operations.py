@@ -49,7 +49,7 @@ def observe(clients: Clients, machines: Sequence[Located]) -> Observation:
                 seen |= found
                 missing |= _missing(clients, [machine for machine in batch if machine.id not in found])
         except ProviderError as error:
-            failures.append(Refusal(error.kind, error.code, error.message, region))
+            failures.append(Refusal.of(error, region))
     return Observation(seen, frozenset(missing), tuple(failures))
 
 
@@ -158,7 +158,7 @@ class _Termination:
             self._refuse(absent, error)
 
     def _refuse(self, machines: Iterable[Located], error: ProviderError) -> None:
-        refusal = Refusal(error.kind, error.code, error.message, self._region)
+        refusal = Refusal.of(error, self._region)
         self.refused.update({machine.id: refusal for machine in machines})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hfplugin.errors import ConfigurationError, HFPluginError, ProviderError
+from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError, ProviderError
 from hfplugin.model import Launch, Sighting, Template
 from hfplugin.providers.aws import operations, run_instances
 from hfplugin.providers.aws.client import Clients
@@ -26,6 +26,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hfplugin.providers.aws.template import AWSTemplate
 
+_CREDENTIALS = "give valid credentials: aws.profile, aws.credentialFile or a role of this host"
+
 
 class AWSProvider:
     """Machines from one AWS account, in the configured regions."""
@@ -37,7 +39,7 @@ class AWSProvider:
     def plan(self, order: Order) -> Plan | None:
         extension = _extension(order.template)
         if extension.not_launchable:
-            raise ConfigurationError(f"template {order.template.id}: {extension.not_launchable}")
+            raise ConfigurationError(extension.not_launchable)
         return run_instances.plan(self._clients, self._context, extension, order)
 
     def launch(self, launch: Launch, user_data: str) -> Outcome:
@@ -63,36 +65,49 @@ class AWSProvider:
         try:
             detail = f"account {self._clients.account()}, region {self._clients.region}"
         except HFPluginError as error:
-            remedy = (
-                "give credentials for AWS (profile, credentialFile, role) and a reachable region or endpointUrl"
-            )
-            return [Check("identity", False, str(error), remedy)]
+            return [Check("identity", False, str(error), _remedy(error, _CREDENTIALS))]
         return [Check("identity", True, detail), *(self._check_template(template) for template in templates)]
 
     def _check_template(self, template: Template) -> Check:
+        """Try a launch in every subnet and of every type, and name those that would fail."""
         subject = f"template {template.id}"
-        try:
-            plan = self.plan(Order(request_id="req-check", attempt=1, template=template, units=1))
-            if plan is None:
-                return Check(subject, False, "has no place to launch in", "give a subnetId and a vmType")
-            run_instances.dry_run(self._clients, plan)
-        except ProviderError as error:
-            return Check(subject, False, str(error), _remedy(error))
-        except HFPluginError as error:
-            return Check(subject, False, str(error), "correct the template")
-        return Check(subject, True, f"a launch in {plan.place} would succeed")
+        extension = _extension(template)
+        if extension.not_launchable:
+            return Check(subject, False, extension.not_launchable, "until then, requests for it are refused")
+        order = Order(request_id="req-check", attempt=1, template=template, units=1)
+        places = run_instances.samples(extension, self._clients.region)
+        failed: dict[str, list[str]] = {}
+        remedy = ""
+        for place in places:
+            try:
+                plan = run_instances.plan_in(self._clients, self._context, extension, order, place)
+                run_instances.dry_run(self._clients, plan)
+            except HFPluginError as error:
+                failed.setdefault(str(error), []).append(str(place))
+                remedy = remedy or _remedy(error, "grant the action to these credentials (see config/iam)")
+        if failed:
+            said = "; ".join(f"{text} (in {', '.join(where)})" for text, where in failed.items())
+            return Check(subject, False, said, remedy)
+        return Check(subject, True, f"a launch would succeed in {', '.join(map(str, places))}")
 
 
 def _extension(template: Template) -> AWSTemplate:
     from hfplugin.providers.base.registry import TemplateExtensionRegistry
 
-    extension: AWSTemplate = TemplateExtensionRegistry.create_extension_config("aws", template.extension or {})
+    try:
+        extension: AWSTemplate = TemplateExtensionRegistry.create_extension_config("aws", template.extension or {})
+    except ValueError as error:  # a record of another version: its template may hold what this one refuses
+        fault = " ".join(str(error).split())
+        raise ConfigurationError(f"the template of this request is not valid in this version: {fault}") from error
     return extension
 
 
-def _remedy(error: ProviderError) -> str:
-    if error.kind.value == "auth":
-        return "grant the action to these credentials (config/ has an IAM policy)"
+def _remedy(error: HFPluginError, denied: str) -> str:
+    """Say what to do about a failure; `denied` is for one of rights."""
+    if not isinstance(error, ProviderError):
+        return "correct what is named"
+    if error.kind is ErrorKind.AUTH:
+        return denied
     if error.kind.is_permanent:
         return "correct what AWS names in the template or the account"
-    return "try again; if it lasts, see the network, endpointUrl and proxy settings"
+    return "see the network, the region, endpointUrl and the proxy; then try again"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError, ProviderError
+from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError
 from hfplugin.model import Launch, LaunchState, Refusal
 from hfplugin.providers.aws import images, tags
 from hfplugin.providers.aws.client import Clients
@@ -55,6 +55,11 @@ def plan(clients: Clients, context: Context, template: AWSTemplate, order: Order
     place = next(_open_places(template, clients.region, order), None)
     if place is None:
         return None
+    return plan_in(clients, context, template, order, place)
+
+
+def plan_in(clients: Clients, context: Context, template: AWSTemplate, order: Order, place: Place) -> Plan:
+    """Give the launch of an order in one place."""
     clients.ec2_for_launch(place.region)  # credentials that do not serve are found out before anything is frozen
     resolved = images.resolve(clients, place.region, template)
     count = min(BATCH, _machines(order, place.weight))
@@ -226,11 +231,15 @@ def launch(clients: Clients, launch: Launch, user_data: str) -> Outcome:
 
 
 def _failure(launch: Launch, error: HFPluginError, state: LaunchState) -> Outcome:
-    if isinstance(error, ProviderError):
-        reason = Refusal(error.kind, error.code, error.message, launch.place)
-    else:
-        reason = Refusal(ErrorKind.INVALID, "", str(error), launch.place)
-    return Outcome(state, errors=(reason,))
+    return Outcome(state, errors=(Refusal.of(error, launch.place),))
+
+
+def samples(template: AWSTemplate, region: str) -> list[Place]:
+    """Give places in which each subnet and each type comes once at least."""
+    types = list((template.machine_types or {"": 1}).items())
+    subnets = template.subnet_id or [""]
+    pairs = [(subnet, types[0]) for subnet in subnets] + [(subnets[0], each) for each in types[1:]]
+    return [Place(region, subnet, machine_type, weight) for subnet, (machine_type, weight) in pairs]
 
 
 def dry_run(clients: Clients, plan: Plan) -> None:

@@ -38,6 +38,10 @@ def _tags(template: AWSTemplate) -> dict[str, str]:
     return template.instance_tags
 
 
+def _without_effect(template: AWSTemplate) -> list[str]:
+    return template.without_effect
+
+
 def _convert(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     from hfplugin.providers.aws import ibm
 
@@ -67,6 +71,7 @@ SPEC = ProviderSpec(
     create=_create,
     attributes=_attributes,
     tags=_tags,
+    without_effect=_without_effect,
     convert=_convert,
     refresh=_refresh,
 )

@@ -62,6 +62,27 @@ class RegionOverride(BaseModel):
     placement_group_name: str = ""
 
 
+_FLEET_ONLY = (
+    "vm_types_on_demand",
+    "vm_types_priority",
+    "max_spot_price",
+    "spot_fleet_request_expiry",
+    "request_validity",
+    "allocation_strategy",
+    "allocation_strategy_on_demand",
+    "percent_on_demand",
+    "on_demand_target_capacity_ratio",
+    "pools_count",
+)
+
+_NO_EFFECT = {
+    "interface_type": "only efa would have one",
+    "priority": "HostFactory takes the templates in the order of the file",
+    "ttl": "HostFactory decides when a machine is returned",
+    "region_overrides": "this version launches in the home region only",
+}
+
+
 class AWSTemplate(BaseModel):
     """What a template says to AWS. Sizes are GiB, times minutes, prices US dollars an hour, as IBM has them."""
 
@@ -154,4 +175,18 @@ class AWSTemplate(BaseModel):
             return "fleets are not available in this version: remove fleetType, fleetRole and ec2FleetConfig"
         if self.interface_type == "efa" or self.efa_count:
             return "EFA interfaces are not available in this version: remove interfaceType and efaCount"
+        if self.user_data:
+            return "userData is not available in this version: use userDataScript"
         return ""
+
+    @property
+    def without_effect(self) -> list[str]:
+        """The keys that are set and change nothing about an on-demand launch, each with the reason."""
+        if self.not_launchable:
+            return []
+        given = [name for name in _FLEET_ONLY if name in self.model_fields_set]
+        warnings = [f"{camel(name)} has no effect on demand: it is for fleets" for name in given]
+        for name, reason in _NO_EFFECT.items():
+            if name in self.model_fields_set:
+                warnings.append(f"{camel(name)} has no effect: {reason}")
+        return warnings

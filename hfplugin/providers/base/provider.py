@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from hfplugin.model import Launch, LaunchState, Machine, Refusal, Sighting, Template
+from hfplugin.model import Launch, LaunchState, Machine, Refusal, ReturnedMachine, Sighting, Template
 from hfplugin.providers.base.cache import Cache
 
 
@@ -157,7 +157,7 @@ class Provider(Protocol):
         """Try credentials and, without launching, every template."""
 
 
-def located(machine: Machine) -> Located:
+def located(machine: Machine | ReturnedMachine) -> Located:
     return Located(machine.id, machine.region, machine.account)
 
 
@@ -167,7 +167,8 @@ class ProviderSpec(NamedTuple):
     `config_type` is what pydantic validates the provider's configuration section into, and `template_type`
     gives the pydantic model of its part of a template; both accept the camelCase keys of the files.
     `attributes` derives HostFactory's attributes of a template (template part, settings, refreshed machine
-    types' file), `tags` gives the machine tags it asks for. `convert` turns a configuration file in another
+    types' file), `tags` gives the machine tags it asks for, `without_effect` a warning for each key of it that
+    changes nothing. `convert` turns a configuration file in another
     product's form into ours and gives warnings. `refresh` fetches the cloud's machine types into a file.
     """
 
@@ -179,3 +180,4 @@ class ProviderSpec(NamedTuple):
     tags: Callable[[Any], dict[str, str]]
     convert: Callable[[dict[str, Any]], tuple[dict[str, Any], list[str]]] | None = None
     refresh: Callable[[Any, Context, str], int] | None = None
+    without_effect: Callable[[Any], list[str]] = lambda template: []

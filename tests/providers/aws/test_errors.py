@@ -116,13 +116,18 @@ def test_each_exception_of_botocore_has_its_kind(name: str, arguments: dict[str,
     assert isinstance(exception, AWS_ERRORS)
     error = translate(exception)
     assert (error.kind, error.code) == (kind, name)
-    assert error.message == " ".join(str(exception).split())
+    assert error.message.startswith(" ".join(str(exception).split()))
+
+
+def test_missing_credentials_say_what_to_set() -> None:
+    assert "set aws.profile or aws.credentialFile" in translate(botocore.exceptions.NoCredentialsError()).message
 
 
 def test_an_answer_that_is_no_answer_is_transient() -> None:
     error = ResponseParserError("<html>")
     assert isinstance(error, AWS_ERRORS)
     assert translate(error).kind is ErrorKind.TRANSIENT
+    assert translate(error).message == "what answered is not AWS: see the region and endpointUrl"
 
 
 @pytest.mark.parametrize(

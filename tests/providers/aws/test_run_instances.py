@@ -15,8 +15,8 @@ from botocore.validate import ParamValidator
 from fake_ec2 import ACCOUNT, HOME, IMAGE, FakeAWS, FakeClients, FaultError
 
 from hfplugin import catalog
+from hfplugin.environment import Environment
 from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError
-from hfplugin.hostfactory.environment import Environment
 from hfplugin.model import Launch, LaunchState, Refusal, Template
 from hfplugin.providers.aws import run_instances
 from hfplugin.providers.aws.template import AWSTemplate

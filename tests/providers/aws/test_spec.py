@@ -12,14 +12,14 @@ import pytest
 from fake_ec2 import ACCOUNT, AWAY, HOME, IMAGE, FakeAWS, FakeClients, FaultError
 from pydantic import TypeAdapter, ValidationError
 
-from hfplugin.errors import ProviderError
+from hfplugin.errors import ConfigurationError, ProviderError
 from hfplugin.model import Template
 from hfplugin.providers.aws import client, instance_types
 from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.aws.provider import AWSProvider
 from hfplugin.providers.aws.template import AWSTemplate
 from hfplugin.providers.base.cache import Cache
-from hfplugin.providers.base.provider import Context
+from hfplugin.providers.base.provider import Context, Order
 from hfplugin.providers.base.registry import ProviderRegistry, TemplateExtensionRegistry
 
 SPEC = ProviderRegistry.spec("aws")
@@ -150,7 +150,7 @@ def test_a_check_tells_account_and_region_and_tries_each_template(aws: FakeAWS, 
     identity, small, big = provider(clients).check([template(), template("big", vmType="m5.24xlarge")])
     assert (identity.is_ok, identity.detail) == (True, f"account {ACCOUNT}, region {HOME}")
     assert (small.is_ok, small.subject) == (True, "template small")
-    assert small.detail == f"a launch in {HOME}/subnet-a/m5.large would succeed"
+    assert small.detail == f"a launch would succeed in {HOME}/subnet-a/m5.large"
     assert (big.is_ok, big.subject) == (True, "template big")
     assert aws.instances == {}
 
@@ -160,16 +160,19 @@ def test_a_check_goes_on_after_a_template_that_cannot_be_launched(aws: FakeAWS, 
     _, small, other, spot = provider(clients).check(
         [template(), template("other"), template("spot", priceType="spot")]
     )
-    assert (small.is_ok, small.detail) == (False, "InvalidSubnetID.NotFound: no such subnet")
+    assert (small.is_ok, small.detail) == (
+        False,
+        f"InvalidSubnetID.NotFound: no such subnet (in {HOME}/subnet-a/m5.large)",
+    )
     assert small.remedy == "correct what AWS names in the template or the account"
     assert other.is_ok
-    assert (spot.is_ok, spot.remedy) == (False, "correct the template")
+    assert (spot.is_ok, spot.remedy) == (False, "until then, requests for it are refused")
     assert "use priceType ondemand" in spot.detail
 
 
 @pytest.mark.parametrize(
     ("code", "remedy"),
-    [("UnauthorizedOperation", "grant the action"), ("RequestLimitExceeded", "try again")],
+    [("UnauthorizedOperation", "grant the action"), ("RequestLimitExceeded", "then try again")],
 )
 def test_a_failed_check_comes_with_the_remedy_of_its_kind(
     aws: FakeAWS, clients: FakeClients, code: str, remedy: str
@@ -179,9 +182,54 @@ def test_a_failed_check_comes_with_the_remedy_of_its_kind(
     assert remedy in check.remedy
 
 
+def test_a_check_tries_every_subnet_and_every_type_and_names_those_that_fail(
+    aws: FakeAWS, clients: FakeClients
+) -> None:
+    aws.faults["RunInstances"] = [None, FaultError("InvalidSubnetID.NotFound", "no subnet-b"), None]
+    wide = template(subnetId=["subnet-a", "subnet-b"], vmType="", vmTypes={"m5.large": 1, "m5.xlarge": 2})
+    _, check = provider(clients).check([wide])
+    tried = [(call["SubnetId"], call["InstanceType"]) for call in aws.called("RunInstances")]
+    assert tried == [("subnet-a", "m5.large"), ("subnet-b", "m5.large"), ("subnet-a", "m5.xlarge")]
+    assert check.detail == f"InvalidSubnetID.NotFound: no subnet-b (in {HOME}/subnet-b/m5.large)"
+
+
+def test_a_record_whose_template_this_version_refuses_is_a_configuration_error(clients: FakeClients) -> None:
+    older = template()._replace(extension={"bogus": 1})
+    with pytest.raises(ConfigurationError, match="not valid in this version"):
+        provider(clients).plan(Order("req-1", 1, older, 1))
+
+
 def test_a_check_without_credentials_says_so_and_stops(aws: FakeAWS, clients: FakeClients) -> None:
     aws.faults["GetCallerIdentity"] = [FaultError("InvalidClientTokenId", "the key is not known", 403)]
     [check] = provider(clients).check([template()])
     assert (check.is_ok, check.subject) == (False, "identity")
     assert "InvalidClientTokenId: the key is not known" in check.detail
     assert "credentialFile" in check.remedy
+
+
+@pytest.mark.parametrize(
+    ("keys", "warning"),
+    [
+        ({"allocationStrategy": "lowestPrice"}, "allocationStrategy has no effect on demand: it is for fleets"),
+        ({"priority": 3}, "priority has no effect: HostFactory takes the templates in the order of the file"),
+        (
+            {"regionOverrides": {"eu-west-1": {}}},
+            "regionOverrides has no effect: this version launches in the home",
+        ),
+        ({"interfaceType": "interface"}, "interfaceType has no effect: only efa would have one"),
+    ],
+)
+def test_a_key_that_changes_nothing_is_warned_about(keys: dict[str, Any], warning: str) -> None:
+    raw = {"imageId": IMAGE, "vmType": "m5.large", **keys}
+    [said] = TemplateExtensionRegistry.create_extension_config("aws", raw).without_effect
+    assert said.startswith(warning)
+
+
+def test_a_key_for_fleets_is_not_warned_about_where_a_fleet_is_meant() -> None:
+    raw = {"imageId": IMAGE, "vmType": "m5.large", "priceType": "spot", "allocationStrategy": "lowestPrice"}
+    assert TemplateExtensionRegistry.create_extension_config("aws", raw).without_effect == []
+
+
+def test_inline_user_data_is_refused_rather_than_dropped() -> None:
+    raw = {"imageId": IMAGE, "vmType": "m5.large", "userData": "zone=a"}
+    assert "use userDataScript" in TemplateExtensionRegistry.create_extension_config("aws", raw).not_launchable
