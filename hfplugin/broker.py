@@ -30,18 +30,17 @@ from hfplugin.model import (
     RequestStatus,
     Return,
     ReturnedMachine,
-    Sighting,
     Template,
 )
-from hfplugin.site import Site
 from hfplugin.store import REQUEST_PREFIX, RETURN_PREFIX, Store, is_id, new_id
 from hfplugin.wording import counted, last_reason, summary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hfplugin.fulfilment import Fulfilment
-    from hfplugin.providers.base.provider import Host, Observation
+    from hfplugin.providers.base.provider import Host, Observation, Sighting
     from hfplugin.returns import Returns, Roll
+    from hfplugin.site import Site
 
 # Chunks are launched for at most this long in one call; polls go on from there.
 LAUNCH_SECONDS = 60.0

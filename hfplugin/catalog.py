@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from os.path import join
-from zlib import crc32
 
 from hfplugin import __version__
 from hfplugin.errors import ConfigurationError
@@ -173,6 +172,8 @@ def _keep(environment: Environment, compiled: Compiled) -> None:
 
 
 def _head(body: bytes, log_level: str) -> bytes:
+    from zlib import crc32
+
     return b"%b %d %b" % (_MAGIC, crc32(body), log_level.encode())
 
 

@@ -27,9 +27,12 @@ from hfplugin.model import (
     Result,
 )
 from hfplugin.providers.base.provider import Observation, Order, Outcome, Plan, located
-from hfplugin.site import Site
 from hfplugin.store import Store
 from hfplugin.wording import summary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hfplugin.site import Site
 
 
 class Step(NamedTuple):

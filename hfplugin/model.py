@@ -1,15 +1,18 @@
 """Templates, requests, launches, machines and returns: what they are and how they change, without I/O.
 
 Values are named tuples, not dataclasses: importing `dataclasses` alone costs a store-only call more than
-everything else it does. A change is a named transition that returns a new value.
+everything else it does. For the same reason annotations are no strings here: a named tuple compiles each that is.
+A change is a named transition that returns a new value.
 """
-
-from __future__ import annotations
 
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 
 from hfplugin.errors import ErrorKind, HFPluginError, ProviderError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hfplugin.providers.base.provider import Sighting
 
 # EC2 may answer "not found" for a machine it has just launched; only absence that lasts longer counts.
 CONSISTENCY_SECONDS = 120
@@ -117,7 +120,7 @@ class Refusal(NamedTuple):
     at: int = 0
 
     @classmethod
-    def of(cls, error: HFPluginError, place: str = "") -> Refusal:
+    def of(cls, error: HFPluginError, place: str = "") -> "Refusal":
         """Read an error as a reason; one that is not the cloud's is for an administrator to correct."""
         if isinstance(error, ProviderError):
             return cls(error.kind, error.code, error.message, place)
@@ -154,28 +157,6 @@ class Launch(NamedTuple):
     first_empty_look: float | None = None
 
 
-class Sighting(NamedTuple):
-    """What the cloud says of one machine now. Unknown texts are empty; times are epoch seconds."""
-
-    id: str
-    state: MachineState
-    region: str
-    account: str = ""
-    name: str = ""
-    private_ip: str = ""
-    public_ip: str = ""
-    launch_time: int = 0
-    machine_type: str = ""
-    price_type: str = "ondemand"
-    zone: str = ""
-    reason: str = ""
-    request_id: str = ""
-    template_id: str = ""
-    provider_name: str = ""
-    attempt: int = 0
-    units: int = 1
-
-
 class Machine(NamedTuple):
     """A machine of a request, as last known."""
 
@@ -199,7 +180,7 @@ class Machine(NamedTuple):
     delivered: bool = False
 
     @classmethod
-    def first(cls, sighting: Sighting, attempt: int, units: int) -> Machine:
+    def first(cls, sighting: "Sighting", attempt: int, units: int) -> "Machine":
         """Give a machine of which nothing but its address is taken over yet."""
         return cls(
             id=sighting.id,
@@ -216,7 +197,7 @@ class Machine(NamedTuple):
         """True until its termination is under way: it may run, and be billed, for as long as nobody acts."""
         return not self.state.is_going
 
-    def seen(self, now: Sighting) -> Machine:
+    def seen(self, now: "Sighting") -> "Machine":
         """Take over what the cloud says now.
 
         A host's name, once known, never changes, a failure never becomes a success, and a state never goes
@@ -236,7 +217,7 @@ class Machine(NamedTuple):
         )
         return machine._judged(now.reason)
 
-    def _judged(self, reason: str) -> Machine:
+    def _judged(self, reason: str) -> "Machine":
         if self.result is Result.FAIL:
             return self
         if not self.state.is_starting_or_up:
@@ -246,7 +227,7 @@ class Machine(NamedTuple):
             return self._replace(result=Result.SUCCEED, delivered=True)
         return self
 
-    def missing(self, now: float) -> Machine:
+    def missing(self, now: float) -> "Machine":
         """The cloud answered and does not know it: gone only when that lasts past the consistency window."""
         since = now if self.missing_since is None else self.missing_since
         if now - since >= CONSISTENCY_SECONDS:
@@ -254,14 +235,14 @@ class Machine(NamedTuple):
             return gone if gone.result is Result.FAIL else gone.failed("no longer known to the cloud")
         return self._replace(missing_since=since)
 
-    def failed(self, message: str) -> Machine:
+    def failed(self, message: str) -> "Machine":
         return self._replace(result=Result.FAIL, message=message)
 
-    def gone(self) -> Machine:
+    def gone(self) -> "Machine":
         """The cloud shows it terminated."""
         return self._replace(state=MachineState.TERMINATED)._judged("")
 
-    def returned(self, return_id: str) -> Machine:
+    def returned(self, return_id: str) -> "Machine":
         """HostFactory gives it back: it counts as delivered, so nothing replaces it."""
         return self._replace(return_id=self.return_id or return_id, delivered=True)
 
@@ -354,26 +335,26 @@ class Request(NamedTuple):
     def blind_until(self, now: float) -> float:
         return self.blind + (now - self.blind_since if self.blind_since is not None else 0.0)
 
-    def sighted(self, now: float) -> Request:
+    def sighted(self, now: float) -> "Request":
         """The cloud could be observed again."""
         return self if self.blind_since is None else self._replace(blind=self.blind_until(now), blind_since=None)
 
-    def blinded(self, now: float) -> Request:
+    def blinded(self, now: float) -> "Request":
         """The cloud could not be observed."""
         return self if self.blind_since is not None else self._replace(blind_since=now)
 
-    def with_launch(self, launch: Launch) -> Request:
+    def with_launch(self, launch: Launch) -> "Request":
         """Add the launch, or put it in the place of the one with the same attempt number."""
         others = [known for known in self.launches if known.attempt != launch.attempt]
         return self._replace(launches=tuple(sorted([*others, launch], key=lambda known: known.attempt)))
 
-    def with_machines(self, changed: dict[str, Machine]) -> Request:
+    def with_machines(self, changed: dict[str, Machine]) -> "Request":
         """Put the changed machines in place of the known ones and append the new ones."""
         known = tuple(changed.get(machine.id, machine) for machine in self.machines)
         ids = {machine.id for machine in known}
         return self._replace(machines=known + tuple(m for m in changed.values() if m.id not in ids))
 
-    def adopt(self, launch: Launch, sightings: tuple[Sighting, ...], called_at: float) -> Request:
+    def adopt(self, launch: Launch, sightings: "tuple[Sighting, ...]", called_at: float) -> "Request":
         """Take the machines that a launch brought; one already known is only seen again.
 
         A machine that is not visible yet has the time of our call as its launch time.
@@ -386,14 +367,14 @@ class Request(NamedTuple):
             changed[sighting.id] = known.get(sighting.id, new).seen(sighting)
         return self.with_machines(changed)
 
-    def rebuilt(self, sightings: tuple[Sighting, ...]) -> Request:
+    def rebuilt(self, sightings: "tuple[Sighting, ...]") -> "Request":
         """Put machines that carry the request's tags into a record that lost them."""
         found = [
             Machine.first(sighting, sighting.attempt, sighting.units).seen(sighting) for sighting in sightings
         ]
         return self.with_machines({machine.id: machine for machine in found})
 
-    def closed(self, status: RequestStatus, now: float) -> Request:
+    def closed(self, status: RequestStatus, now: float) -> "Request":
         """Said once, for good."""
         return self._replace(phase=Phase.CLOSED, status=status, closed_at=now)
 
@@ -429,7 +410,7 @@ class ReturnedMachine(NamedTuple):
     is_marked: bool = False
     refused_since: float | None = None
 
-    def done(self, message: str = "") -> ReturnedMachine:
+    def done(self, message: str = "") -> "ReturnedMachine":
         return self._replace(state=MachineState.TERMINATED, result=Result.SUCCEED, message=message)
 
 
@@ -456,7 +437,7 @@ class Return(NamedTuple):
     def pending(self) -> tuple[ReturnedMachine, ...]:
         return tuple(machine for machine in self.machines if machine.result is Result.EXECUTING)
 
-    def with_machines(self, changed: dict[int, ReturnedMachine]) -> Return:
+    def with_machines(self, changed: dict[int, ReturnedMachine]) -> "Return":
         """Put the changed machines, keyed by their place in the list, into theirs."""
         return self._replace(machines=tuple(changed.get(i, m) for i, m in enumerate(self.machines)))
 

@@ -25,9 +25,12 @@ from hfplugin.model import (
     ReturnedMachine,
 )
 from hfplugin.providers.base.provider import Found, Host, Observation, Released, located
-from hfplugin.site import Site
 from hfplugin.store import REQUEST_PREFIX, RETURN_PREFIX, Store, is_id, new_id
 from hfplugin.wording import one_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hfplugin.site import Site
 
 # How long to wait for a request that another call is working on; what stays busy is done by a later call.
 _WAIT_SECONDS = 3.0

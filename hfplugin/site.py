@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from os.path import join
-from typing import TYPE_CHECKING, Protocol
 
 from hfplugin import catalog
 from hfplugin.errors import InputError
 from hfplugin.logs import log
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from hfplugin.catalog import Catalog
     from hfplugin.config import Settings
     from hfplugin.environment import Environment
@@ -17,23 +19,22 @@ if TYPE_CHECKING:
     from hfplugin.providers.base.provider import Context, Provider
     from hfplugin.store import Store
 
+    class Site(Protocol):
+        """What the broker needs of an installation."""
 
-class Site(Protocol):
-    """What the broker needs of an installation."""
+        @property
+        def settings(self) -> Settings: ...
 
-    @property
-    def settings(self) -> Settings: ...
+        @property
+        def context(self) -> Context: ...
 
-    @property
-    def context(self) -> Context: ...
+        @property
+        def provider(self) -> Provider: ...
 
-    @property
-    def provider(self) -> Provider: ...
+        @property
+        def templates(self) -> list[Template]: ...
 
-    @property
-    def templates(self) -> list[Template]: ...
-
-    def template(self, template_id: str) -> Template: ...
+        def template(self, template_id: str) -> Template: ...
 
 
 class ConfiguredSite:

@@ -21,7 +21,8 @@ def summary(request: Request, now: float) -> str:
     if unanswered:
         parts.append(f"{counted(unanswered, 'launch', 'launches')} without an answer yet")
     failed = Counter(m.message for m in request.machines if m.result is Result.FAIL and not m.return_id)
-    parts += [f"{count} failed: {message}" for message, count in failed.most_common(2) if message]
+    often_first = sorted(failed, key=lambda message: -failed[message])
+    parts += [f"{failed[message]} failed: {message}" for message in often_first[:2] if message]
     if request.blind_since is not None and now > request.blind_since:
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(request.blind_since))
         parts.append(f"the cloud cannot be observed since {since}")

@@ -13,7 +13,7 @@ from typing import Any
 from hfplugin.clock import Clock
 from hfplugin.config import RequestSettings, Settings
 from hfplugin.errors import ErrorKind, InputError, ProviderError
-from hfplugin.model import Launch, LaunchState, MachineState, Refusal, Sighting, Template
+from hfplugin.model import Launch, LaunchState, MachineState, Refusal, Template
 from hfplugin.providers.base.cache import Cache
 from hfplugin.providers.base.provider import (
     Check,
@@ -27,6 +27,7 @@ from hfplugin.providers.base.provider import (
     Plan,
     Provider,
     Released,
+    Sighting,
 )
 
 PROVIDER_NAME = "prod1"

@@ -12,11 +12,11 @@ from itertools import chain, groupby
 from typing import Any
 
 from hfplugin.errors import ErrorKind, ProviderError
-from hfplugin.model import MachineState, Refusal, Sighting
+from hfplugin.model import MachineState, Refusal
 from hfplugin.providers.aws import tags
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.errors import AWS_ERRORS, translate
-from hfplugin.providers.base.provider import Found, Host, Located, Observation, Released
+from hfplugin.providers.base.provider import Found, Host, Located, Observation, Released, Sighting
 
 # DescribeInstances has no documented limit of ids, TerminateInstances allows 1,000 and recommends fewer.
 BATCH = 500

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError, ProviderError
-from hfplugin.model import Launch, Sighting, Template
+from hfplugin.model import Launch, Template
 from hfplugin.providers.aws import operations, run_instances
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.configuration import AWSSettings
@@ -20,6 +20,7 @@ from hfplugin.providers.base.provider import (
     Outcome,
     Plan,
     Released,
+    Sighting,
 )
 
 TYPE_CHECKING = False

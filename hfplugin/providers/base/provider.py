@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from hfplugin.model import Launch, LaunchState, Machine, Refusal, ReturnedMachine, Sighting, Template
+from hfplugin.model import Launch, LaunchState, Machine, MachineState, Refusal, ReturnedMachine, Template
 from hfplugin.providers.base.cache import Cache
 
 
@@ -46,6 +46,28 @@ class Plan(NamedTuple):
     units: int
     weight: int = 1
     user_data: str = ""
+
+
+class Sighting(NamedTuple):
+    """What the cloud says of one machine now. Unknown texts are empty; times are epoch seconds."""
+
+    id: str
+    state: MachineState
+    region: str
+    account: str = ""
+    name: str = ""
+    private_ip: str = ""
+    public_ip: str = ""
+    launch_time: int = 0
+    machine_type: str = ""
+    price_type: str = "ondemand"
+    zone: str = ""
+    reason: str = ""
+    request_id: str = ""
+    template_id: str = ""
+    provider_name: str = ""
+    attempt: int = 0
+    units: int = 1
 
 
 class Outcome(NamedTuple):

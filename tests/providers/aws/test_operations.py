@@ -9,12 +9,12 @@ import pytest
 from fake_ec2 import ACCOUNT, AWAY, HOME, LAUNCHED_AT, FakeAWS, FakeClients, FaultError, Instance
 
 from hfplugin.errors import ErrorKind, ProviderError
-from hfplugin.model import Launch, MachineState, Sighting
+from hfplugin.model import Launch, MachineState
 from hfplugin.providers.aws import operations
 from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.aws.provider import AWSProvider
 from hfplugin.providers.base.cache import Cache
-from hfplugin.providers.base.provider import Context, Found, Host, Located, Observation, Released
+from hfplugin.providers.base.provider import Context, Found, Host, Located, Observation, Released, Sighting
 
 OTHER_ACCOUNT = "999988887777"
 ABSENT = "i-0fffffffffffffff0"
