@@ -6,8 +6,8 @@ from what is saved. What another call is working on is answered from its record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from hfplugin.clock import Clock
@@ -38,6 +38,7 @@ from hfplugin.wording import counted, last_reason, summary
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hfplugin.fulfilment import Fulfilment
+    from hfplugin.locks import Patience
     from hfplugin.providers.base.provider import Host, Observation, Sighting
     from hfplugin.returns import Returns, Roll
     from hfplugin.site import Site
@@ -53,6 +54,11 @@ _WAIT_SECONDS = 2.0
 
 # A request's template lock is held while live machines are described: wait as long as that may take.
 _TEMPLATE_WAIT_SECONDS = 5.0
+
+
+_ERROR = RequestStatus.COMPLETE_WITH_ERROR
+
+_UNKNOWN_ID = "unknown request id"
 
 
 class Accepted(NamedTuple):
@@ -86,7 +92,6 @@ class Broker:
         self._site = site
         self._clock = clock
         self._launch_until = clock.deadline(min(LAUNCH_SECONDS, time_limit))
-        self._patience = _WAIT_SECONDS
 
     def request_machines(self, template_id: str, units: int) -> Accepted:
         """Launch capacity units of a template; what cannot be had at once is sought by later polls.
@@ -101,10 +106,15 @@ class Broker:
         with self._store.locks.hold("request", request_id, _WAIT_SECONDS):
             request, note = self._admit(request_id, template, units)
             log.info("request.accepted", request_id=request.id, template_id=template.id, units=request.units)
-            step = self._fulfilment.launch_shortfall(request, self._launch_until)
-            request = step.request
-            if not step.is_seeking and not request.machines:
-                request = self._fulfilment.close(request)
+            try:
+                step = self._fulfilment.launch_shortfall(request, self._launch_until)
+                request = step.request
+                if not step.is_seeking and not request.machines:
+                    request = self._fulfilment.close(request)
+            except StateError as error:
+                # Its intent is durable and may have been sent: only an id that HostFactory polls brings it home.
+                log.error("request.not_advanced", request_id=request.id, reason=str(error))
+                return Accepted(request.id, "; ".join(filter(None, (note, str(error)))))
         reason = last_reason(request)
         if request.is_closed and reason is not None and reason.kind.is_permanent:
             raise RefusedError(f"template {template.id}: {reason}")
@@ -157,45 +167,60 @@ class Broker:
     def request_status(self, ids: Sequence[str]) -> list[Request | Return | Unknown]:
         """Bring every asked record forward and give it, in order; one bad id never spoils the others."""
         records = {record_id: self._load(record_id) for record_id in ids}
-        unfinished = [r for r in records.values() if not isinstance(r, Unknown) and not r.is_closed]
+        lost = [record_id for record_id, record in records.items() if record is None]
+        found = {**records, **self._recovered(lost)} if lost else records
+        known = {record_id: record for record_id, record in found.items() if record is not None}
+        unfinished = [r for r in known.values() if not isinstance(r, Unknown) and not r.is_closed]
         if unfinished:
             view = self._look_at(unfinished)
-            records |= {record.id: self._advanced(record, view) for record in unfinished}
-        return [records[record_id] for record_id in ids]
+            known |= {record.id: self._advanced(record, view) for record in unfinished}
+        return [known[record_id] for record_id in ids]
 
-    def _load(self, record_id: str) -> Request | Return | Unknown:
+    def _load(self, record_id: str) -> Request | Return | Unknown | None:
+        """Give the record of an id, None when it is a request's that has none (any more)."""
         try:
             if is_id(record_id, REQUEST_PREFIX):
-                return self._store.requests.load(record_id) or self._recovered(record_id)
+                return self._store.requests.load(record_id)
             if is_id(record_id, RETURN_PREFIX):
-                found = self._store.returns.load(record_id)
+                found = self._store.returns.load(record_id) or self._returns.rebuild(record_id)
                 if found is not None:
                     return found
         except DamagedError as error:
             log.error("record.damaged", record_id=record_id, message=str(error))
             if is_id(record_id, REQUEST_PREFIX):
-                return self._recovered(record_id)
+                return None
+            return self._returns.rebuild(record_id) or Unknown(record_id, _ERROR, "the record is damaged")
         except StateError as error:
             return Unknown(record_id, RequestStatus.RUNNING, str(error))
-        return Unknown(record_id, RequestStatus.COMPLETE_WITH_ERROR, "unknown request id")
+        return Unknown(record_id, _ERROR, _UNKNOWN_ID)
 
-    def _recovered(self, request_id: str) -> Request | Unknown:
-        """Look by tag for the machines of a request whose record is gone, before it is called unknown."""
+    def _recovered(self, request_ids: Sequence[str]) -> dict[str, Request | Unknown]:
+        """Look by tag for the machines of requests whose records are gone, before they are called unknown."""
         try:
-            found = self._site.provider.find_request(request_id)
-        except (ProviderError, ConfigurationError) as error:
-            return Unknown(request_id, RequestStatus.RUNNING, f"no record, and the cloud cannot be asked: {error}")
-        if not found:
-            return Unknown(request_id, RequestStatus.COMPLETE_WITH_ERROR, "unknown request id")
+            found = self._site.provider.find_requests(request_ids)
+        except HFPluginError as error:
+            said = f"no record, and the cloud cannot be asked: {error}"
+            return {record_id: Unknown(record_id, RequestStatus.RUNNING, said) for record_id in request_ids}
+        machines: dict[str, list[Sighting]] = {record_id: [] for record_id in request_ids}
+        for sighting in found:
+            machines[sighting.request_id].append(sighting)
+        return {
+            record_id: self._rebuilt(record_id, tuple(seen)) if seen else Unknown(record_id, _ERROR, _UNKNOWN_ID)
+            for record_id, seen in machines.items()
+        }
+
+    def _rebuilt(self, request_id: str, found: tuple[Sighting, ...]) -> Request:
+        """Write a lost record anew; nothing is launched for it any more."""
         now = self._clock.now()
+        settings = self._site.settings
         template = next((t for t in self._site.templates if t.id == found[0].template_id), None)
         empty = Request(
             id=request_id,
-            template=template or Template(found[0].template_id, self._site.settings.provider_type, -1, {}, {}),
+            template=template or Template(found[0].template_id, settings.provider_type, -1, {}, {}),
             units=sum(sighting.units for sighting in found),
             created=now,
             deadline=now,
-            pending_timeout=self._site.settings.requests.pending_timeout_seconds,
+            pending_timeout=settings.requests.pending_timeout_seconds,
             phase=Phase.CLOSING,
         )
         log.warning("request.rebuilt", request_id=request_id, machines=len(found))
@@ -240,12 +265,12 @@ class Broker:
             return record
 
     def _advanced_request(self, record: Request, view: Observation) -> Request:
-        with self._held("request", record.id):
+        with self._patience.hold("request", record.id):
             current = self._store.requests.load(record.id) or record
             return self._fulfilment.advance(current, view, self._launch_until)
 
     def _advanced_return(self, record: Return, view: Observation) -> Return:
-        with self._held("return", record.id):
+        with self._patience.hold("return", record.id):
             current = self._store.returns.load(record.id) or record
             return self._returns.advance(current, view)
 
@@ -261,7 +286,7 @@ class Broker:
         record = self._returns.open(hosts)
         log.info("return.accepted", return_id=record.id, machines=len(record.machines))
         try:
-            with self._store.locks.hold("return", record.id, _WAIT_SECONDS):
+            with self._patience.hold("return", record.id):
                 record = self._returns.advance(record, Observation())
         except HFPluginError as error:
             log.error("return.not_advanced", return_id=record.id, reason=str(error))
@@ -284,8 +309,10 @@ class Broker:
             raise ProviderError(view.failures[0].kind, view.failures[0].code, view.failures[0].message)
         self._note(kept, view)
         now = self._clock.now()
-        judged = [(host, _judged(machine, view, now)) for host, _, machine in kept]
-        lost = [Lost(host.name or machine.name, machine.id, 0) for host, machine in judged if _is_lost(machine)]
+        judged = [(host, request, _judged(machine, view, now)) for host, request, machine in kept]
+        gone = [(host, request, machine) for host, request, machine in judged if _is_lost(machine)]
+        again = Roll(self._store.requests.load(id_) for id_ in {request.id for _, request, _ in gone})
+        lost = [Lost(h.name or m.name, m.id, 0) for h, _, m in gone if not again.is_returned(m.id)]
         try:
             return lost + self._lost_strangers(hosts, roll)
         except ProviderError as error:
@@ -303,7 +330,7 @@ class Broker:
                 noted.setdefault(request.id, set()).add(machine.id)
         for request_id, ids in noted.items():
             try:
-                with self._held("request", request_id):
+                with self._patience.hold("request", request_id):
                     self._note_in(request_id, ids, view)
             except StateError as error:
                 log.warning("machine.not_noted", request_id=request_id, reason=str(error))
@@ -319,18 +346,6 @@ class Broker:
         for machine in machines.values():
             if _is_lost(machine):
                 log.info("machine.lost", request_id=request_id, machine_id=machine.id, state=machine.state)
-
-    @contextmanager
-    def _held(self, kind: str, record_id: str) -> Iterator[None]:
-        """Hold a record's lock, waiting for no more than is left of this call's patience."""
-        began = self._clock.monotonic()
-        try:
-            with self._store.locks.hold(kind, record_id, self._patience):
-                self._patience -= self._clock.monotonic() - began
-                yield
-        except BusyError:
-            self._patience = 0.0
-            raise
 
     def _lost_strangers(self, hosts: Sequence[Host], roll: Roll) -> list[Lost]:
         """Hosts that no record has: only one that is seen, ours and not running, is lost."""
@@ -354,6 +369,12 @@ class Broker:
         request = self._store.requests.load(sighting.request_id)
         return request is not None and any(m.id == sighting.id and m.return_id for m in request.machines)
 
+    @cached_property
+    def _patience(self) -> Patience:
+        from hfplugin.locks import Patience
+
+        return Patience(self._store.locks, _WAIT_SECONDS)
+
     @property
     def _fulfilment(self) -> Fulfilment:
         from hfplugin.fulfilment import Fulfilment
@@ -364,7 +385,7 @@ class Broker:
     def _returns(self) -> Returns:
         from hfplugin.returns import Returns
 
-        return Returns(self._store, self._site, self._clock)
+        return Returns(self._store, self._site, self._clock, self._patience)
 
 
 def _is_lost(machine: Machine) -> bool:
@@ -374,4 +395,7 @@ def _is_lost(machine: Machine) -> bool:
 def _judged(machine: Machine, view: Observation, now: float) -> Machine:
     if machine.id in view.seen:
         return machine.seen(view.seen[machine.id])
-    return machine.missing(now) if machine.id in view.missing else machine
+    if machine.id not in view.missing:
+        return machine
+    missing = machine.missing(now)
+    return missing.gone() if missing.is_absent(now) else missing

@@ -41,7 +41,10 @@ def encode(record: Request | Return) -> bytes:
 
 def decode(kind: type[Record], content: bytes) -> Record:
     """Rebuild a record; ValueError when it is damaged or alien, StateError when a newer hfplugin wrote it."""
-    data = json.loads(content)
+    try:
+        data = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(data, dict):
         raise ValueError("not a JSON object")
     schema = data.pop("schema", None)
@@ -82,7 +85,16 @@ def _plain(value: Any, leave_out: str = "") -> Any:
 
 def _build(kind: Callable[..., T], data: dict[str, Any]) -> T:
     converters = _CONVERTERS[kind]
+    for field, value in data.items():
+        expected = _PLAIN.get(kind.__annotations__.get(field))
+        is_number_for_flag = isinstance(value, bool) is not (expected is bool)
+        if expected is not None and (not isinstance(value, expected) or is_number_for_flag):
+            raise ValueError(f"{field} is {value!r}")
     return kind(**{field: converters[field](v) if field in converters else v for field, v in data.items()})
+
+
+# What a plain field's annotation lets JSON hold.
+_PLAIN: dict[Any, Any] = {str: str, int: int, float: int | float, bool: bool, float | None: int | float | None}
 
 
 def _one(kind: type[NamedTuple]) -> Callable[[Any], Any]:

@@ -26,7 +26,7 @@ from hfplugin.model import (
     RequestStatus,
     Result,
 )
-from hfplugin.providers.base.provider import Observation, Order, Outcome, Plan, located
+from hfplugin.providers.base.provider import Observation, Order, Outcome, Plan, Released, located
 from hfplugin.store import Store
 from hfplugin.wording import summary
 
@@ -186,8 +186,15 @@ class Fulfilment:
         except ProviderError as error:
             log.warning("launch.unseen", request_id=request.id, attempt=launch.attempt, reason=str(error))
             return request
+        request = request.sighted(now)
+        since = launch.first_empty_look
         if found:
-            outcome = Outcome(LaunchState.SETTLED, found, account=found[0].account)
+            # EC2 may show a part of a launch before the rest: fewer than asked are all only when that lasts.
+            has_lasted = since is not None and now - since >= SETTLE_SECONDS
+            is_all = has_lasted or len(found) * launch.weight >= launch.units
+            state = LaunchState.SETTLED if is_all else LaunchState.UNKNOWN
+            outcome = Outcome(state, found, account=found[0].account, look_only=True)
+            launch = launch._replace(first_empty_look=now if since is None else since)
             return self._record(request, launch, outcome, launch.planned_at)
         if launch.first_empty_look is None:
             return self._save(request, request.with_launch(launch._replace(first_empty_look=now)))
@@ -205,7 +212,7 @@ class Fulfilment:
             if machine.id in view.seen:
                 changed[machine.id] = machine.seen(view.seen[machine.id])
             elif machine.id in view.missing:
-                changed[machine.id] = machine.missing(now)
+                changed[machine.id] = self._missed(machine, now)
             else:
                 is_blind = is_blind or bool(view.failures)
         for machine in changed.values():
@@ -216,6 +223,14 @@ class Fulfilment:
         elif changed:
             looked = looked.sighted(now)
         return self._save(request, looked)
+
+    @staticmethod
+    def _missed(machine: Machine, now: float) -> Machine:
+        """Fail a machine that is absent for good; it may run for all that, so it is terminated like any other."""
+        missing = machine.missing(now)
+        if missing.is_absent(now) and missing.result is not Result.FAIL:
+            return missing.failed("no longer known to the cloud")
+        return missing
 
     @staticmethod
     def _tell(request: Request, machine: Machine) -> None:
@@ -233,7 +248,7 @@ class Fulfilment:
                 continue
             age = now - max(machine.launch_time, planned.get(machine.attempt, 0.0)) - request.blind_until(now)
             if age >= request.pending_timeout:
-                late = f"not ready within {request.pending_timeout} s ({machine.state}): terminated"
+                late = f"not ready within {request.pending_timeout} s ({machine.state}): to be terminated"
                 changed[machine.id] = machine.failed(late)
                 self._tell(request, changed[machine.id])
         return self._save(request, request.with_machines(changed))
@@ -248,14 +263,21 @@ class Fulfilment:
         except ProviderError as error:
             log.warning("machine.not_released", request_id=request.id, reason=str(error))
             return request
-        changed = {
-            machine.id: machine._replace(state=MachineState.SHUTTING_DOWN)
-            for machine in condemned
-            if machine.id in released.going
-        }
+        changed = {machine.id: self._released(machine, released) for machine in condemned}
         for machine_id, refusal in released.refused.items():
             log.warning("machine.not_released", request_id=request.id, machine_id=machine_id, reason=str(refusal))
         return self._save(request, request.with_machines(changed))
+
+    def _released(self, machine: Machine, released: Released) -> Machine:
+        now = self._clock.now()
+        if machine.id in released.going:
+            return machine._replace(state=MachineState.SHUTTING_DOWN)
+        if machine.id in released.missing and machine.is_absent(now):
+            return machine._replace(state=MachineState.TERMINATED)
+        refusal = released.refused.get(machine.id)
+        if refusal is not None and refusal.kind in (ErrorKind.INVALID, ErrorKind.UNKNOWN):
+            return machine._replace(refused_since=machine.refused_since or now)
+        return machine
 
     def _close_if_done(self, request: Request, is_seeking: bool) -> Request:
         if self._is_past_deadline(request) and request.phase is Phase.OPEN:
@@ -273,7 +295,7 @@ class Fulfilment:
             return True
         # A machine that AWS will not terminate cannot hold the request open for ever; its record stays.
         patience = self._clock.now() - REFUSED_RETURN_SECONDS
-        return bool(request.condemned) and not request.past_deadline(patience)
+        return any(m.refused_since is None or m.refused_since > patience for m in request.condemned)
 
     @staticmethod
     def _keeps_machines(request: Request) -> bool:

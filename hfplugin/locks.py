@@ -80,6 +80,26 @@ class Locks:
         return StateError(f"cannot lock in {self._directory}: {error.strerror}: let this user write there")
 
 
+class Patience:
+    """Waits for locks no longer than `seconds` in all: a call that meets many busy records still answers soon."""
+
+    def __init__(self, locks: Locks, seconds: float) -> None:
+        self._locks = locks
+        self._left = seconds
+
+    @contextmanager
+    def hold(self, kind: str, key: str) -> Iterator[None]:
+        """Hold the lock while the block runs; BusyError when it is taken and the patience is used up."""
+        began = time.monotonic()
+        try:
+            with self._locks.hold(kind, key, self._left):
+                self._left -= time.monotonic() - began
+                yield
+        except BusyError:
+            self._left = max(0.0, self._left - (time.monotonic() - began))
+            raise
+
+
 def _offset(key: str) -> int:
     # Two keys that meet in one slot only ever wait for each other.
     return zlib.crc32(key.encode())

@@ -178,6 +178,7 @@ class Machine(NamedTuple):
     missing_since: float | None = None
     return_id: str = ""
     delivered: bool = False
+    refused_since: float | None = None
 
     @classmethod
     def first(cls, sighting: "Sighting", attempt: int, units: int) -> "Machine":
@@ -228,18 +229,18 @@ class Machine(NamedTuple):
         return self
 
     def missing(self, now: float) -> "Machine":
-        """The cloud answered and does not know it: gone only when that lasts past the consistency window."""
-        since = now if self.missing_since is None else self.missing_since
-        if now - since >= CONSISTENCY_SECONDS:
-            gone = self._replace(state=MachineState.TERMINATED, missing_since=since)
-            return gone if gone.result is Result.FAIL else gone.failed("no longer known to the cloud")
-        return self._replace(missing_since=since)
+        """The cloud answered and does not know it."""
+        return self._replace(missing_since=now if self.missing_since is None else self.missing_since)
+
+    def is_absent(self, now: float) -> bool:
+        """True when it has been missing for longer than the consistency window."""
+        return self.missing_since is not None and now - self.missing_since >= CONSISTENCY_SECONDS
 
     def failed(self, message: str) -> "Machine":
         return self._replace(result=Result.FAIL, message=message)
 
     def gone(self) -> "Machine":
-        """The cloud shows it terminated."""
+        """It is terminated, or absent for good."""
         return self._replace(state=MachineState.TERMINATED)._judged("")
 
     def returned(self, return_id: str) -> "Machine":

@@ -30,19 +30,17 @@ from hfplugin.wording import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hfplugin.locks import Patience
     from hfplugin.site import Site
-
-# How long to wait for a request that another call is working on; what stays busy is done by a later call.
-_WAIT_SECONDS = 3.0
 
 
 class Roll:
     """The machines of all live requests, by id and by name."""
 
-    def __init__(self, requests: Iterable[Request]) -> None:
+    def __init__(self, requests: Iterable[Request | None]) -> None:
         self._by_id: dict[str, tuple[Request, Machine]] = {}
         self._by_name: dict[str, tuple[Request, Machine]] = {}
-        for request in requests:
+        for request in filter(None, requests):
             for machine in request.machines:
                 entry = (request, machine)
                 self._by_id[machine.id] = entry
@@ -57,6 +55,10 @@ class Roll:
             return self._by_id.get(host.machine_id)
         return self._by_name.get(host.name) if host.name else None
 
+    def is_returned(self, machine_id: str) -> bool:
+        entry = self._by_id.get(machine_id)
+        return entry is not None and bool(entry[1].return_id)
+
 
 def _rank(machine: Machine) -> tuple[bool, int]:
     return machine.is_live, machine.launch_time
@@ -65,10 +67,11 @@ def _rank(machine: Machine) -> tuple[bool, int]:
 class Returns:
     """Takes returns forward with one provider and one store."""
 
-    def __init__(self, store: Store, site: Site, clock: Clock) -> None:
+    def __init__(self, store: Store, site: Site, clock: Clock, patience: Patience) -> None:
         self._store = store
         self._site = site
         self._clock = clock
+        self._patience = patience
 
     def open(self, hosts: Sequence[Host]) -> Return:
         """Make the return durable. A machine named twice is listed once; an unknown one is looked for later."""
@@ -80,6 +83,19 @@ class Returns:
             machines.setdefault(machine.id or machine.name, machine)
         record = Return(new_id(RETURN_PREFIX), self._clock.now(), tuple(machines.values()))
         return self._store.returns.save(record)
+
+    def rebuild(self, return_id: str) -> Return | None:
+        """Make a lost return's record again from what live requests say was given back under its id."""
+        machines = tuple(
+            _known(request, machine)
+            for request in self._store.requests.live()
+            for machine in request.machines
+            if machine.return_id == return_id
+        )
+        if not machines:
+            return None
+        log.warning("return.rebuilt", return_id=return_id, machines=len(machines))
+        return self._store.returns.save(Return(return_id, self._clock.now(), machines))
 
     def advance(self, record: Return, view: Observation) -> Return:
         """Do all that is due; `view` is what a look at the pending machines has just given."""
@@ -127,7 +143,8 @@ class Returns:
                 changed[index] = machine._replace(
                     state=seen.state, launch_time=machine.launch_time or seen.launch_time
                 )
-            elif machine.id in view.missing and self._is_past_consistency(machine):
+            elif machine.id in view.missing and machine.state.is_going:
+                # Its termination was accepted. Of any other, only a termination's own "not found" says that.
                 changed[index] = machine._replace(state=MachineState.TERMINATED)
         return record.with_machines(changed)
 
@@ -193,7 +210,7 @@ class Returns:
         if not request_id:
             return True  # found by its tags only: there is no record to keep
         try:
-            with self._store.locks.hold("request", request_id, _WAIT_SECONDS):
+            with self._patience.hold("request", request_id):
                 request = self._store.requests.load(request_id)
                 if request is None or request.is_spent:
                     return True

@@ -30,6 +30,8 @@ RETURN_PREFIX = "ret-"
 # Deleting this many files costs a call about as much as one fsync.
 _PRUNED_AT_ONCE = 200
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
 _UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _ID = re.compile(rf"(req|ret)-{_UUID4}")
 
@@ -115,7 +117,7 @@ class Folder(Generic[Record]):
         return join(self._directory, f"{record_id}.json")
 
     def _archived_paths(self, record_id: str) -> Iterator[str]:
-        for day in sorted(files.names(self._archive), reverse=True):
+        for day in sorted(_days(self._archive), reverse=True):
             yield join(self._archive, day, f"{record_id}.json")
 
     def _read(self, path: str) -> Record:
@@ -127,10 +129,14 @@ class Folder(Generic[Record]):
         except OSError as error:
             raise StateError(f"cannot read {path}: {error.strerror}") from error
         try:
-            return codec.decode(self._kind, content)
+            record = codec.decode(self._kind, content)
+            if f"{record.id}.json" != os.path.basename(path):
+                raise ValueError(f"it holds {record.id}")
+            return record
         except ValueError as error:
             aside = f"{path}.damaged-{int(time.time())}"
-            os.rename(path, aside)
+            with contextlib.suppress(OSError):  # a directory that cannot be written: it is still damaged
+                os.rename(path, aside)
             self._on_damage(aside)
             raise DamagedError(f"{path} is damaged ({error}) and was set aside as {aside}") from error
 
@@ -237,7 +243,7 @@ class FileStore:
     def prune(self, days: int) -> None:
         at_most = _PRUNED_AT_ONCE
         limit = time.strftime("%Y-%m-%d", time.gmtime(time.time() - days * 86400))
-        for day in sorted(files.names(join(self.root, "archive"))):
+        for day in sorted(_days(join(self.root, "archive"))):
             if day >= limit or at_most <= 0:
                 return
             folder = join(self.root, "archive", day)
@@ -245,7 +251,13 @@ class FileStore:
                 files.unlink(join(folder, name))
                 at_most -= 1
             if not files.names(folder):
-                os.rmdir(folder)
+                with contextlib.suppress(OSError):  # another call was first
+                    os.rmdir(folder)
+
+
+def _days(archive: str) -> list[str]:
+    """List the archive's days; anything else that lies there is left alone."""
+    return [name for name in files.names(archive) if _DAY.fullmatch(name)]
 
 
 def _generation_at(path: str) -> int:

@@ -159,7 +159,7 @@ class FakeCloud:
 
     def find_launched(self, launch: Launch, request_id: str) -> tuple[Sighting, ...]:
         self._enter("find_launched")
-        return tuple(self._sighting(m) for m in self.machines.values() if m.token == launch.token)
+        return tuple(self._sighting(m) for m in self.machines.values() if m.token == launch.token and m.is_visible)
 
     def observe(self, machines: Sequence[Located]) -> Observation:
         try:
@@ -195,9 +195,9 @@ class FakeCloud:
             )
         return answers
 
-    def find_request(self, request_id: str) -> tuple[Sighting, ...]:
-        self._enter("find_request")
-        return tuple(self._sighting(m) for m in self.machines.values() if m.tags.get("request") == request_id)
+    def find_requests(self, request_ids: Sequence[str]) -> tuple[Sighting, ...]:
+        self._enter("find_requests")
+        return tuple(self._sighting(m) for m in self.machines.values() if m.tags.get("request") in request_ids)
 
     def check(self, templates: Sequence[Template]) -> list[Check]:
         return []

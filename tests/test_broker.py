@@ -26,7 +26,7 @@ from hfplugin.model import (
     Template,
 )
 from hfplugin.providers.base.provider import Host, Outcome
-from hfplugin.store import FileStore
+from hfplugin.store import REQUEST_PREFIX, FileStore, new_id
 from hfplugin.wording import summary
 
 
@@ -106,6 +106,69 @@ def test_the_cloud_is_not_called_when_the_record_cannot_be_written(world: World)
     with pytest.raises(StateError, match="cannot write"):
         world.ask(1)
     assert world.cloud.calls == []
+
+
+def test_a_disk_that_fills_up_after_the_launch_still_gets_an_id_and_loses_no_machine(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def full(launch: object) -> None:
+        def fail(descriptor: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", fail)
+
+    world.cloud.before_launch = full
+    accepted = world.broker.request_machines("small", 3)
+    assert "No space left" in accepted.message
+    monkeypatch.setattr(os, "fsync", real)
+    world.cloud.before_launch = lambda launch: None
+    request = world.poll(accepted.id)
+    assert {machine.id for machine in request.machines} == world.cloud.alive
+    assert len(world.cloud.alive) == 3
+
+
+def test_a_look_that_sees_a_part_of_a_launch_does_not_settle_it(world: World) -> None:
+    request_id = kill_after_launch(world)
+    hidden = list(world.cloud.machines.values())[1:]
+    for machine in hidden:
+        machine.is_visible = False
+    world.cloud.fail_next("launch", ErrorKind.CAPACITY)
+    for _ in range(2):
+        world.poll(request_id)
+    world.clock.advance(30)
+    for machine in hidden:
+        machine.is_visible = True
+    world.poll(request_id)
+    request = world.poll(request_id)
+    assert {machine.id for machine in request.machines} == world.cloud.alive
+    assert (len(world.cloud.alive), request.status) == (3, RequestStatus.COMPLETE)
+
+
+def test_a_machine_taken_for_gone_is_terminated_in_case_it_is_not(world: World) -> None:
+    world.cloud.boot_seconds = 600
+    world.cloud.capacity["zone-b"] = 0
+    request_id = world.ask(1)
+    (machine,) = world.cloud.machines.values()
+    machine.is_visible = False
+    world.poll(request_id)
+    world.clock.advance(121)
+    world.cloud.fail_next("release", ErrorKind.THROTTLED)
+    assert results(world.poll(request_id)) == [Result.FAIL]
+    machine.is_visible = True
+    world.poll(request_id)
+    assert world.cloud.alive == set()
+
+
+def test_a_failed_machine_is_terminated_however_late_the_first_poll_comes(world: World) -> None:
+    world.cloud.boot_seconds = 10_000
+    request_id = world.ask(1)
+    world.clock.advance(45 * 60)
+    world.cloud.fail_next("release", ErrorKind.THROTTLED)
+    assert world.poll(request_id).status is RequestStatus.RUNNING
+    assert world.poll(request_id).status is RequestStatus.COMPLETE_WITH_ERROR
+    assert world.cloud.alive == set()
 
 
 def test_a_shortfall_is_launched_in_the_next_place(world: World) -> None:
@@ -466,7 +529,9 @@ def test_a_failed_machine_that_aws_will_not_terminate_does_not_hold_a_request_op
     request_id = world.ask(1)
     (machine,) = world.cloud.machines.values()
     machine.state, machine.is_protected = MachineState.STOPPED, True
-    world.clock.advance(600 + 1799)
+    world.clock.advance(3600)
+    assert world.poll(request_id).status is RequestStatus.RUNNING
+    world.clock.advance(1799)
     assert world.poll(request_id).status is RequestStatus.RUNNING
     world.clock.advance(1)
     assert world.poll(request_id).status is RequestStatus.COMPLETE_WITH_ERROR
@@ -592,9 +657,29 @@ def test_a_damaged_record_is_set_aside_and_rebuilt(world: World) -> None:
 def test_a_lost_record_is_running_while_the_cloud_cannot_be_asked(world: World) -> None:
     request_id = world.ask(2)
     (world.root / "requests" / f"{request_id}.json").unlink()
-    world.cloud.fail_next("find_request", ErrorKind.TRANSIENT)
+    world.cloud.fail_next("find_requests", ErrorKind.TRANSIENT)
     (answer,) = world.broker.request_status([request_id])
     assert answer.status is RequestStatus.RUNNING
+
+
+def test_a_thousand_ids_without_a_record_cost_one_search(world: World) -> None:
+    answers = world.broker.request_status([new_id(REQUEST_PREFIX) for _ in range(1000)])
+    assert len(answers) == 1000
+    assert world.cloud.calls == ["find_requests"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", None])
+def test_a_damaged_or_lost_return_is_rebuilt_from_its_requests(world: World, damage: bytes | None) -> None:
+    request = world.poll(world.ask(2))
+    world.cloud.fail_next("release", ErrorKind.AUTH)
+    return_id = world.give_back(request.machines[0].id)
+    path = world.root / "returns" / f"{return_id}.json"
+    path.unlink() if damage is None else path.write_bytes(damage)
+    record = world.poll_return(return_id)
+    assert [machine.id for machine in record.machines] == [request.machines[0].id]
+    world.cloud.finish_terminations()
+    assert world.poll_return(return_id).status is RequestStatus.COMPLETE
+    assert world.cloud.alive == {request.machines[1].id}
 
 
 def test_a_well_formed_id_that_nothing_carries_is_unknown(world: World) -> None:

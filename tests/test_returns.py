@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -207,6 +208,46 @@ def test_a_machine_not_visible_right_after_launch_is_not_taken_for_gone(world: W
     machine.is_visible = True
     world.poll(return_id)
     assert machine.id not in world.cloud.alive
+
+
+def test_one_look_that_misses_a_machine_does_not_end_its_return(world: World) -> None:
+    world.clock.advance(300)
+    world.cloud.fail_next("release", ErrorKind.THROTTLED)
+    return_id = world.give_back(*by_id(world, 0))
+    machine = world.cloud.machines[world.machines[0].id]
+    machine.is_visible = False
+    world.cloud.fail_next("release", ErrorKind.THROTTLED)
+    assert world.poll(return_id).status is RequestStatus.RUNNING
+    machine.is_visible = True
+    world.poll(return_id)
+    assert machine.id not in world.cloud.alive
+
+
+def test_a_machine_whose_termination_was_accepted_is_gone_when_it_is_not_seen_any_more(world: World) -> None:
+    return_id = world.give_back(*by_id(world, 0))
+    del world.cloud.machines[world.machines[0].id]
+    assert world.poll(return_id).status is RequestStatus.COMPLETE
+
+
+def test_many_busy_requests_do_not_add_up_their_waits(world: World) -> None:
+    ids = [world.broker.request_machines("small", 1).id for _ in range(6)]
+    holder = os.fork()
+    if holder == 0:
+        with contextlib.ExitStack() as stack:
+            for request_id in ids:
+                stack.enter_context(world.store.locks.hold("request", request_id, 0))
+            (world.root / "held").touch()
+            time.sleep(60)
+        os._exit(0)
+    while not (world.root / "held").exists():
+        time.sleep(0.01)
+    began = time.monotonic()
+    broker = Broker(world.store, world.site, Clock(now=world.clock), time_limit=200)
+    alive = set(world.cloud.alive)
+    broker.return_machines([Host("", machine_id) for machine_id in sorted(alive)])
+    assert time.monotonic() - began < 6
+    os.kill(holder, signal.SIGKILL)
+    os.waitpid(holder, 0)
 
 
 def test_a_protected_machine_does_not_hold_up_the_others(world: World) -> None:

@@ -183,6 +183,11 @@ def test_a_write_is_synced_before_it_is_renamed_and_the_directory_after(
         lambda content: b'{"schema": 1, "alien": true}',
         lambda content: content.replace(b'"units":2', b'"units":2,"extra":1'),
         lambda content: b'{"schema": "x"}',
+        lambda content: b"[" * 100_000,
+        lambda content: content.replace(b'"units":2', b'"units":"2"'),
+        lambda content: content.replace(b'"deadline":1600.0', b'"deadline":null'),
+        lambda content: content.replace(b'"units":2', b'"units":true'),
+        lambda content: content.replace(b'"id":"req-', b'"id":"req-0'),
     ],
 )
 def test_a_damaged_record_is_set_aside_whole_and_reported(
@@ -199,6 +204,31 @@ def test_a_damaged_record_is_set_aside_whole_and_reported(
     (aside,) = reported
     assert Path(aside).read_bytes() == content
     assert list(files.requests.live()) == [good]
+
+
+def test_a_damaged_record_that_cannot_be_set_aside_spoils_no_other(
+    files: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = files.requests.save(request()), files.requests.save(request())
+    Path(files.root, "requests", f"{bad.id}.json").write_bytes(b"")
+
+    def read_only(source: str, target: str) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "rename", read_only)
+    with pytest.raises(DamagedError):
+        files.requests.load(bad.id)
+    assert list(files.requests.live()) == [good]
+
+
+def test_what_is_no_day_in_the_archive_is_left_alone(files: FileStore) -> None:
+    saved = files.requests.save(request())
+    files.requests.archive(saved)
+    stranger = Path(files.root, "archive", ".DS_Store")
+    stranger.write_text("")
+    files.prune(days=0)
+    assert stranger.exists()
+    assert files.requests.load(new_id(REQUEST_PREFIX)) is None
 
 
 def test_a_record_of_a_newer_version_is_left_alone(files: FileStore) -> None:
@@ -305,6 +335,7 @@ GOLDEN: dict[str, Request | Return] = {
                 missing_since=1800000050.0,
                 return_id="ret-3f1fb1b4-6f2a-4c3b-8f4e-0d3a4f1b2c3d",
                 delivered=True,
+                refused_since=1800000060.0,
             ),
         ),
         blind=3.5,

@@ -34,6 +34,8 @@ _WORKING_PART = 0.75
 
 def run(verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> int:
     """Answer one verb on standard output and give the exit status: 0 answered, 1 failed and said why."""
+    # State files have modes of their own; with a stricter mask no directory of theirs could be used again.
+    os.umask(0o022)
     try:
         out = _claim_stdout()
     except OSError:

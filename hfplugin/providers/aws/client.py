@@ -19,7 +19,7 @@ from hfplugin import __version__
 from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError
 from hfplugin.providers.aws import service_models
 from hfplugin.providers.aws.configuration import AWSSettings
-from hfplugin.providers.aws.errors import AWS_ERRORS, WRONG_ACCOUNT, translate
+from hfplugin.providers.aws.errors import AWS_ERRORS, TRANSPORT_FAILURES, WRONG_ACCOUNT, translate
 from hfplugin.providers.base.cache import Cache
 
 if TYPE_CHECKING:
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 # Total tries inside one call: reading may be repeated. A launch may not: EC2 answers "no capacity" with HTTP 500,
 # which botocore would try again, at the price of a RunInstances token and of knowing that nothing was launched.
-_READ_ATTEMPTS = 4
+_READ_ATTEMPTS = 3
 _LAUNCH_ATTEMPTS = 1
+
+# A silent region must not make a poll outlive HostFactory's patience: this long, that many times.
+_READ_SECONDS = 20.0
 
 # A call lives for minutes at most, so the shortest session that AWS gives is enough.
 _ROLE_SECONDS = 900
@@ -145,19 +148,22 @@ class Clients:
 
     def _create(self, session: Session, service: str, region: str, attempts: int) -> Any:
         settings = self._settings
+        longest = settings.read_timeout_seconds
         proxy = f"http://{settings.proxy_host}:{settings.proxy_port or 80}" if settings.proxy_host else ""
-        return session.create_client(
+        client = session.create_client(
             service,
             region_name=region,
             endpoint_url=settings.endpoint_url or None,
             config=Config(
                 connect_timeout=settings.connect_timeout_seconds,
-                read_timeout=settings.read_timeout_seconds,
+                read_timeout=longest if attempts == _LAUNCH_ATTEMPTS else min(longest, _READ_SECONDS),
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 proxies={"http": proxy, "https": proxy} if proxy else None,
                 user_agent_extra=f"hfplugin/{__version__}",
             ),
         )
+        _give_up_when_dead(client)
+        return client
 
     def _base_session(self) -> Session:
         """The session of the configured or standard credentials, before any role is assumed."""
@@ -199,3 +205,22 @@ class Clients:
         )
         service_models.prefer(assumed, self._cache.directory)
         return assumed
+
+
+def _give_up_when_dead(client: Any) -> None:
+    """Let a client's first transport failure stand for all its later calls of this process.
+
+    A call that has many requests to look after would else wait for the same dead region once for each.
+    """
+    failures: list[Exception] = []
+
+    def note(exception: Exception, **_: Any) -> None:
+        if isinstance(exception, TRANSPORT_FAILURES):
+            failures.append(exception)
+
+    def refuse(**_: Any) -> None:
+        if failures:
+            raise failures[0]
+
+    client.meta.events.register("after-call-error", note)
+    client.meta.events.register("before-call", refuse)

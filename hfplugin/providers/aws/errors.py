@@ -142,7 +142,8 @@ _AUTH = (
     TokenRetrievalError,
 )
 _INVALID = (ParamValidationError, NoRegionError, InvalidRegionError)
-_TRANSPORT = (HTTPClientError, IncompleteReadError, MetadataRetrievalError, NotConnectedError, ResponseParserError)
+TRANSPORT_FAILURES = (HTTPClientError, IncompleteReadError, NotConnectedError)
+_TRANSPORT = (*TRANSPORT_FAILURES, MetadataRetrievalError, ResponseParserError)
 
 
 def kind_of(code: str, http_status: int = 0) -> ErrorKind:
@@ -162,6 +163,10 @@ def translate(error: Exception) -> ProviderError:
         code = str(error.response.get("Error", {}).get("Code", ""))
         message = str(error.response.get("Error", {}).get("Message", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if not code:
+            return ProviderError(
+                ErrorKind.TRANSIENT, f"HTTP {status}", "an answer that is not from AWS (a proxy?)"
+            )
         return ProviderError(kind_of(code, status), code, _one_line(message.replace(_ENCODED, _DECODING)))
     return ProviderError(_kind_of_exception(error), type(error).__name__, _said(error))
 
@@ -180,6 +185,8 @@ def is_first_answer(error: Exception) -> bool:
     """True when AWS answered the first attempt: only then does a refusal prove that nothing was launched."""
     if not isinstance(error, ClientError):
         return isinstance(error, (*_AUTH, *_INVALID))
+    if not error.response.get("Error", {}).get("Code"):
+        return False  # something between here and AWS said it
     return not error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
 
 
@@ -196,3 +203,8 @@ def _one_line(text: str) -> str:
 
 
 AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
+
+
+def unreadable(error: Exception) -> ProviderError:
+    """Give the ProviderError for an answer that lacks what every answer of AWS has."""
+    return ProviderError(ErrorKind.TRANSIENT, "UnreadableAnswer", f"not an answer of AWS ({error!r})")

@@ -15,7 +15,7 @@ from hfplugin.errors import ErrorKind, ProviderError
 from hfplugin.model import MachineState, Refusal
 from hfplugin.providers.aws import tags
 from hfplugin.providers.aws.client import Clients
-from hfplugin.providers.aws.errors import AWS_ERRORS, translate
+from hfplugin.providers.aws.errors import AWS_ERRORS, translate, unreadable
 from hfplugin.providers.base.provider import Found, Host, Located, Observation, Released, Sighting
 
 # DescribeInstances has no documented limit of ids, TerminateInstances allows 1,000 and recommends fewer.
@@ -132,8 +132,8 @@ class _Termination:
             return translate(error)
         self.going.update(
             change["InstanceId"]
-            for change in answer["TerminatingInstances"]
-            if change["CurrentState"]["Name"] in _GOING
+            for change in answer.get("TerminatingInstances", ())
+            if change.get("CurrentState", {}).get("Name") in _GOING
         )
         return None
 
@@ -210,10 +210,14 @@ def find_hosts(clients: Clients, hosts: Sequence[Host], provider_name: str) -> l
     return [Found(found, found is not None and is_ours(found), not failures) for found in sightings]
 
 
-def find_request(clients: Clients, request_id: str, provider_name: str) -> list[Sighting]:
-    """Give every instance tagged with the request, from every region."""
-    wanted = {f"tag:{tags.REQUEST_ID}": [request_id], f"tag:{tags.PROVIDER}": [provider_name]}
-    return [sighting for region in clients.regions for sighting in find_by_filters(clients, region, wanted)]
+def find_requests(clients: Clients, request_ids: Sequence[str], provider_name: str) -> list[Sighting]:
+    """Give every instance tagged with one of the requests, from every region."""
+    found = []
+    for region in clients.regions:
+        for batch in _chunks(request_ids, _FILTER_VALUES):
+            wanted = {f"tag:{tags.REQUEST_ID}": batch, f"tag:{tags.PROVIDER}": [provider_name]}
+            found += find_by_filters(clients, region, wanted)
+    return found
 
 
 def sighting(instance: Mapping[str, Any], owner: str, region: str) -> Sighting:
@@ -252,9 +256,12 @@ def _reason(reason: Mapping[str, str]) -> str:
 
 
 def _sightings(page: Mapping[str, Any], region: str) -> Iterator[Sighting]:
-    for reservation in page["Reservations"]:
-        for instance in reservation["Instances"]:
-            yield sighting(instance, reservation.get("OwnerId", ""), region)
+    try:
+        for reservation in page["Reservations"]:
+            for instance in reservation["Instances"]:
+                yield sighting(instance, reservation.get("OwnerId", ""), region)
+    except (KeyError, ValueError) as error:
+        raise unreadable(error) from error
 
 
 def _by_region(machines: Iterable[Located]) -> Iterator[tuple[str, list[Located]]]:

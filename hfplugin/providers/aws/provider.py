@@ -59,8 +59,8 @@ class AWSProvider:
     def find_hosts(self, hosts: Sequence[Host]) -> list[Found]:
         return operations.find_hosts(self._clients, hosts, self._context.provider_name)
 
-    def find_request(self, request_id: str) -> tuple[Sighting, ...]:
-        return tuple(operations.find_request(self._clients, request_id, self._context.provider_name))
+    def find_requests(self, request_ids: Sequence[str]) -> tuple[Sighting, ...]:
+        return tuple(operations.find_requests(self._clients, request_ids, self._context.provider_name))
 
     def check(self, templates: Sequence[Template]) -> list[Check]:
         try:

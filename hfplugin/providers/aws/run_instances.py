@@ -13,7 +13,7 @@ from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError
 from hfplugin.model import Launch, LaunchState, Refusal
 from hfplugin.providers.aws import images, tags
 from hfplugin.providers.aws.client import Clients
-from hfplugin.providers.aws.errors import AWS_ERRORS, TOKEN_USED, is_first_answer, translate
+from hfplugin.providers.aws.errors import AWS_ERRORS, TOKEN_USED, is_first_answer, translate, unreadable
 from hfplugin.providers.aws.images import Resolved, RootVolume
 from hfplugin.providers.aws.operations import BATCH, sighting
 from hfplugin.providers.base.provider import Context, Order, Outcome, Plan
@@ -221,7 +221,10 @@ def launch(clients: Clients, launch: Launch, user_data: str) -> Outcome:
         look_only = refusal.code in TOKEN_USED or refusal.kind in _ANSWERS
         return _failure(launch, refusal, LaunchState.UNKNOWN)._replace(look_only=look_only)
     owner = answer.get("OwnerId", "")
-    got = tuple(sighting(instance, owner, launch.region) for instance in answer["Instances"])
+    try:
+        got = tuple(sighting(instance, owner, launch.region) for instance in answer["Instances"])
+    except (KeyError, ValueError) as error:
+        return _failure(launch, unreadable(error), LaunchState.UNKNOWN)
     return Outcome(
         LaunchState.SETTLED,
         sightings=got,

@@ -172,8 +172,8 @@ class Provider(Protocol):
         Raises ProviderError when no region could be searched.
         """
 
-    def find_request(self, request_id: str) -> tuple[Sighting, ...]:
-        """Give every machine tagged with the request's id; ProviderError unless every region answered."""
+    def find_requests(self, request_ids: Sequence[str]) -> tuple[Sighting, ...]:
+        """Give every machine tagged with one of the requests' ids; ProviderError unless every region answered."""
 
     def check(self, templates: Sequence[Template]) -> list[Check]:
         """Try credentials and, without launching, every template."""

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import ec2_server as emulator
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from fake_ec2 import ACCOUNT, AWAY, HOME, FakeAWS, FakeClients, FaultError
 
 from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError
@@ -311,13 +312,13 @@ def test_an_encrypted_call_goes_through_the_proxy_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("credentials")
-def test_reading_is_tried_four_times(tmp_path: Path) -> None:
+def test_reading_is_tried_three_times(tmp_path: Path) -> None:
     requests: list[str] = []
     with serving(failing(requests, 503, "Unavailable")) as (host, port):
         clients = clients_of(tmp_path, region=HOME, endpoint_url=f"http://{host}:{port}")
         with pytest.raises(ClientError):
             clients.ec2(HOME).describe_instances()
-    assert len(requests) == 4
+    assert len(requests) == 3
 
 
 @pytest.mark.usefixtures("credentials")
@@ -333,3 +334,17 @@ def test_launching_is_tried_once(tmp_path: Path, status: int, code: str) -> None
             clients.ec2_for_launch(HOME).run_instances(MinCount=1, MaxCount=1)
     assert len(requests) == 1
     assert is_first_answer(raised.value)
+
+
+def test_the_first_transport_failure_of_a_client_stands_for_its_later_calls(
+    credentials: None, tmp_path: Path
+) -> None:
+    requests: list[str] = []
+    with serving(failing(requests, 503, "Unavailable")) as (host, port):
+        pass  # the port is closed again: nobody listens
+    clients = clients_of(tmp_path, region=HOME, endpoint_url=f"http://{host}:{port}")
+    with pytest.raises(EndpointConnectionError):
+        clients.ec2(HOME).describe_instances()
+    with mock.patch("time.sleep") as slept, pytest.raises(EndpointConnectionError):
+        clients.ec2(HOME).describe_instances()
+    assert not slept.called

@@ -71,9 +71,11 @@ def test_the_status_of_an_unknown_code_is_taken_from_the_answer() -> None:
     assert translate(client_error("NeverHeardOf", HTTPStatusCode=400)).kind is ErrorKind.UNKNOWN
 
 
-def test_an_answer_without_code_and_message_is_unknown() -> None:
+def test_an_answer_without_a_code_is_not_awss_and_proves_nothing() -> None:
     answer: Any = {}
-    assert translate(ClientError(answer, "RunInstances")).kind is ErrorKind.UNKNOWN
+    error = ClientError(answer, "RunInstances")
+    assert translate(error).kind is ErrorKind.TRANSIENT
+    assert not is_first_answer(error)
 
 
 def test_an_encoded_denial_comes_with_the_command_that_decodes_it() -> None:

@@ -365,21 +365,21 @@ class TestFindRequest:
         machines = [aws.add_ours(), aws.add_ours(AWAY), aws.add_ours(state="terminated")]
         aws.add_ours(provider="prod2")
         aws.add()
-        found = operations.find_request(clients, "req-1", "prod1")
+        found = operations.find_requests(clients, ["req-1"], "prod1")
         assert {sighting.id for sighting in found} == {machine.id for machine in machines}
         assert {(sighting.template_id, sighting.attempt) for sighting in found} == {("small", 2)}
-        assert operations.find_request(clients, "req-2", "prod1") == []
+        assert operations.find_requests(clients, ["req-2"], "prod1") == []
 
     def test_every_page_is_read(self, aws: FakeAWS, clients: FakeClients) -> None:
         aws.page_size = 7
         machines = [aws.add_ours() for _ in range(20)]
-        assert len(operations.find_request(clients, "req-1", "prod1")) == len(machines)
+        assert len(operations.find_requests(clients, ["req-1"], "prod1")) == len(machines)
 
     def test_a_search_that_misses_a_region_fails(self, aws: FakeAWS, clients: FakeClients) -> None:
         aws.add_ours()
         aws.dark.add(AWAY)
         with pytest.raises(ProviderError) as raised:
-            operations.find_request(clients, "req-1", "prod1")
+            operations.find_requests(clients, ["req-1"], "prod1")
         assert raised.value.kind is ErrorKind.TRANSIENT
 
 
@@ -480,3 +480,13 @@ class TestSighting:
     @pytest.mark.parametrize("state", [*MachineState])
     def test_every_state_of_ec2_is_known(self, state: str) -> None:
         assert self.read(State={"Name": state}).state == state
+
+
+@pytest.mark.parametrize("answer", [{}, {"Reservations": [{"Instances": [{"State": {"Name": "haunted"}}]}]}])
+def test_an_answer_that_is_not_awss_leaves_the_machines_unobserved(
+    clients: FakeClients, aws: FakeAWS, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(aws, "answer", lambda operation, region, parameters: answer)
+    view = operations.observe(clients, [Located("i-0123456789abcdef0", HOME)])
+    assert (view.seen, view.missing) == ({}, frozenset())
+    assert [failure.kind for failure in view.failures] == [ErrorKind.TRANSIENT]

@@ -480,3 +480,13 @@ def test_a_dry_run_raises_what_ec2_would_say(clients: FakeClients, aws: FakeAWS)
     aws.faults["RunInstances"] = [FaultError("UnauthorizedOperation", "no", 403)]
     with pytest.raises(ProviderError, match="UnauthorizedOperation: no"):
         run_instances.dry_run(clients, planned(clients, template_of()))
+
+
+@pytest.mark.parametrize("answer", [{}, {"Instances": [{"InstanceId": "i-0", "State": {"Name": "haunted"}}]}])
+def test_an_answer_that_is_not_ec2s_leaves_the_launch_unknown(
+    clients: FakeClients, aws: FakeAWS, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
+) -> None:
+    launch = frozen(planned(clients, template_of()))
+    monkeypatch.setattr(aws, "answer", lambda operation, region, parameters: answer)
+    outcome = run_instances.launch(clients, launch, "")
+    assert (outcome.state, outcome.look_only) == (LaunchState.UNKNOWN, False)
