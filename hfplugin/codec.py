@@ -86,7 +86,8 @@ def _plain(value: Any, leave_out: str = "") -> Any:
 def _build(kind: Callable[..., T], data: dict[str, Any]) -> T:
     converters = _CONVERTERS[kind]
     for field, value in data.items():
-        expected = _PLAIN.get(kind.__annotations__.get(field))
+        annotation = kind.__annotations__.get(field)
+        expected = dict if getattr(annotation, "__origin__", None) is dict else _PLAIN.get(annotation)
         is_number_for_flag = isinstance(value, bool) is not (expected is bool)
         if expected is not None and (not isinstance(value, expected) or is_number_for_flag):
             raise ValueError(f"{field} is {value!r}")

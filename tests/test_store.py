@@ -187,6 +187,7 @@ def test_a_write_is_synced_before_it_is_renamed_and_the_directory_after(
         lambda content: content.replace(b'"units":2', b'"units":"2"'),
         lambda content: content.replace(b'"deadline":1600.0', b'"deadline":null'),
         lambda content: content.replace(b'"units":2', b'"units":true'),
+        lambda content: content.replace(b'"attributes":{', b'"tags":[],"attributes":{'),
         lambda content: content.replace(b'"id":"req-', b'"id":"req-0'),
     ],
 )
