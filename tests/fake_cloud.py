@@ -8,8 +8,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from hfplugin.broker import Broker
 from hfplugin.clock import Clock
 from hfplugin.config import RequestSettings, Settings
 from hfplugin.errors import ErrorKind, InputError, ProviderError
@@ -29,6 +31,7 @@ from hfplugin.providers.base.provider import (
     Released,
     Sighting,
 )
+from hfplugin.store import FileStore
 
 PROVIDER_NAME = "prod1"
 
@@ -280,6 +283,24 @@ class FakeSite:
         if not found:
             raise InputError(f"unknown templateId {template_id!r}")
         return found[0]
+
+
+class Installation:
+    """A file store on a fake cloud; a new store and broker per call, as every call is a new process."""
+
+    def __init__(self, root: Path, templates: list[Template]) -> None:
+        self.root = root
+        self.clock = ManualClock()
+        self.cloud = FakeCloud(self.clock)
+        self.site = FakeSite(self.cloud, templates)
+
+    @property
+    def store(self) -> FileStore:
+        return FileStore(str(self.root))
+
+    @property
+    def broker(self) -> Broker:
+        return Broker(self.store, self.site, self.clock.clock, time_limit=200)
 
 
 def template(template_id: str = "small", max_number: int = -1, **changes: Any) -> Template:

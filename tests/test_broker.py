@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_cloud import FakeCloud, FakeSite, ManualClock, template
+from fake_cloud import Installation, template
 
 from hfplugin.broker import Broker, Unknown
 from hfplugin.clock import Clock
@@ -23,29 +23,14 @@ from hfplugin.model import (
     RequestStatus,
     Result,
     Return,
-    Template,
 )
 from hfplugin.providers.base.provider import Host, Outcome
-from hfplugin.store import REQUEST_PREFIX, FileStore, new_id
+from hfplugin.store import REQUEST_PREFIX, new_id
 from hfplugin.wording import summary
 
 
-class World:
-    """One installation on one cloud; a new broker per call, as every call is a new process."""
-
-    def __init__(self, root: Path, templates: list[Template]) -> None:
-        self.clock = ManualClock()
-        self.cloud = FakeCloud(self.clock)
-        self.site = FakeSite(self.cloud, templates)
-        self.root = root
-
-    @property
-    def store(self) -> FileStore:
-        return FileStore(str(self.root))
-
-    @property
-    def broker(self) -> Broker:
-        return Broker(self.store, self.site, self.clock.clock, time_limit=200)
+class World(Installation):
+    """An installation, and the calls that tests make to it."""
 
     def ask(self, units: int, template_id: str = "small") -> str:
         return self.broker.request_machines(template_id, units).id

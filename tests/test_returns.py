@@ -9,34 +9,22 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_cloud import FakeCloud, FakeMachine, FakeSite, ManualClock, template
+from fake_cloud import FakeMachine, Installation, template
 
 from hfplugin.broker import Broker
 from hfplugin.clock import Clock
 from hfplugin.errors import ErrorKind, InputError
 from hfplugin.model import MachineState, Request, RequestStatus, Result, Return
 from hfplugin.providers.base.provider import Host
-from hfplugin.store import FileStore
 
 
-class World:
-    """An installation with one closed request of four machines; a new broker per call."""
+class World(Installation):
+    """An installation with one closed request of four machines."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.clock = ManualClock()
-        self.cloud = FakeCloud(self.clock)
-        self.site = FakeSite(self.cloud, [template()])
+        super().__init__(root, [template()])
         self.request_id = self.broker.request_machines("small", 4).id
         self.machines = self.request.machines
-
-    @property
-    def store(self) -> FileStore:
-        return FileStore(str(self.root))
-
-    @property
-    def broker(self) -> Broker:
-        return Broker(self.store, self.site, self.clock.clock, time_limit=200)
 
     @property
     def request(self) -> Request:

@@ -90,7 +90,7 @@ def _for_people(command: Callable[[Environment], int]) -> None:
     sys.exit(status)
 
 
-@cli.command()
+@cli.command(short_help="Show what is open, unfinished or refused.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def status(as_json: bool) -> None:
     """Show open requests, unfinished returns and the last true reason per template.
@@ -101,13 +101,16 @@ def status(as_json: bool) -> None:
 
     def show(environment: Environment) -> int:
         found = overview.collect(environment)
-        click.echo(json.dumps(found, indent=2)) if as_json else overview.show(found)
+        if as_json:
+            click.echo(json.dumps(found, indent=2))
+        else:
+            overview.show(found)
         return 0
 
     _for_people(show)
 
 
-@cli.command()
+@cli.command(short_help="Try everything, launching nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def check(as_json: bool) -> None:
     """Try directories, configuration, credentials and every template, launching nothing.
@@ -132,7 +135,7 @@ def machine_types() -> None:
     """The table that machine attributes are derived from."""
 
 
-@machine_types.command()
+@machine_types.command(short_help="Fetch the cloud's machine types.")
 def refresh() -> None:
     """Fetch the cloud's machine types, so that templates may name types newer than this version."""
 
@@ -167,7 +170,7 @@ def config() -> None:
     """The provider instance's configuration file."""
 
 
-@config.command()
+@config.command(short_help="Print it in hfplugin's own form.")
 def convert() -> None:
     """Print the configuration file in hfplugin's own form, whichever form it has.
 
