@@ -190,7 +190,9 @@ class TestAttributes:
 
     def test_a_type_that_is_not_known_is_named_with_the_nearest(self, site: HostFactory) -> None:
         said = template_fault(site, vmType="m5.lrge")
-        assert said.startswith("attributes: type, ncpus, nram cannot be derived: unknown instance type 'm5.lrge'")
+        assert said.startswith(
+            "attributes: type, ncpus, nram cannot be derived: vmType: unknown instance type 'm5.lrge'"
+        )
         assert "m5.large" in said
 
     def test_a_refreshed_table_is_looked_at_too(self, site: HostFactory) -> None:

@@ -29,9 +29,12 @@ def _attributes(template: AWSTemplate, settings: AWSSettings, refreshed: str) ->
 
     if not template.machine_types:
         return {}
-    return instance_types.attributes(
-        template.machine_types, instance_types.table(Path(refreshed)), settings.count_threads
-    )
+    table = instance_types.table(Path(refreshed))
+    try:
+        return instance_types.attributes(template.machine_types, table, settings.count_threads)
+    except instance_types.UnknownInstanceTypeError as error:
+        key = "vmTypes" if error.name in template.vm_types else "vmType"
+        raise ValueError(f"{key}: {error}") from error
 
 
 def _tags(template: AWSTemplate) -> dict[str, str]:
