@@ -7,27 +7,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import ec2_server as emulator
 import pytest
 from fake_ec2 import AWAY, FakeAWS, FakeClients
-from player import HostFactory
+from player import HostFactory, template
+
+from hfplugin.emulator import REGION, Emulator
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 
 @pytest.fixture(scope="session")
-def ec2_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an emulated AWS that lives as long as the session; `ec2` empties it."""
-    with emulator.running(tmp_path_factory.mktemp("moto")) as url:
-        yield url
+def running_emulator() -> Iterator[Emulator]:
+    """An emulated AWS that lives as long as the session: one for each test worker."""
+    with Emulator() as emulator:
+        yield emulator
 
 
 @pytest.fixture
-def ec2(ec2_server: str) -> EC2Client:
-    """A client of the emulated EC2, in which nothing runs yet."""
-    emulator.reset(ec2_server)
-    return emulator.client(ec2_server)
+def emulator(running_emulator: Emulator) -> Emulator:
+    """An emulated AWS in which nothing runs and nothing goes wrong yet."""
+    running_emulator.reset()
+    return running_emulator
+
+
+@pytest.fixture
+def ec2(emulator: Emulator) -> EC2Client:
+    """A client of the emulated EC2."""
+    return emulator.ec2()
 
 
 @pytest.fixture
@@ -38,11 +45,11 @@ def subnets(ec2: EC2Client) -> list[str]:
 
 
 @pytest.fixture
-def hostfactory(tmp_path: Path, ec2_server: str, subnets: list[str]) -> HostFactory:
+def hostfactory(tmp_path: Path, emulator: Emulator, subnets: list[str]) -> HostFactory:
     """A provider instance with two templates of the emulated EC2: `small` and, with a maxNumber of 3, `few`."""
     player = HostFactory(tmp_path / "host factory")
-    player.configure({"providerType": "aws", "aws": {"region": emulator.REGION, "endpointUrl": ec2_server}})
-    player.offer(emulator.template(subnets[0]), emulator.template(subnets[0], templateId="few", maxNumber=3))
+    player.configure({"providerType": "aws", "aws": {"region": REGION, "endpointUrl": emulator.url}})
+    player.offer(template(subnets[0]), template(subnets[0], templateId="few", maxNumber=3))
     return player
 
 

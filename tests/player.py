@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+from hfplugin.emulator import CREDENTIALS, IMAGE_ID
 
-# What an emulator takes for credentials; the account is the emulator's default one.
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 # HostFactory kills a script after 300 s; a test that gets near that hangs.
 _TIME_LIMIT = 60
@@ -154,3 +153,16 @@ def demand(template_id: str, count: int) -> dict[str, Any]:
 
 def _host(host: dict[str, Any]) -> dict[str, str]:
     return {key: host[key] for key in ("name", "machineId") if key in host}
+
+
+def template(subnet: str, **keys: object) -> dict[str, object]:
+    """The least that a template needs on the emulator, and what is laid over it."""
+    return {
+        "templateId": "small",
+        "maxNumber": 100,
+        "imageId": IMAGE_ID,
+        "subnetId": subnet,
+        "vmType": "m5.large",
+        "rootDeviceVolumeSize": 20,
+        **keys,
+    }

@@ -8,10 +8,11 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ec2_server as emulator
 import pytest
 from gate import gate_to
-from player import HostFactory, demand
+from player import HostFactory, demand, template
+
+from hfplugin.emulator import IMAGE_ID, REGION, Emulator
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -32,12 +33,12 @@ def states(ec2: EC2Client) -> dict[str, str]:
 
 
 def launched_by_somebody_else(ec2: EC2Client) -> dict[str, Any]:
-    [instance] = ec2.run_instances(ImageId=emulator.IMAGE_ID, MinCount=1, MaxCount=1)["Instances"]
+    [instance] = ec2.run_instances(ImageId=IMAGE_ID, MinCount=1, MaxCount=1)["Instances"]
     return {"name": instance["PrivateDnsName"], "machineId": instance["InstanceId"]}
 
 
 def settings(endpoint: str, **more: Any) -> dict[str, Any]:
-    return {"providerType": "aws", "aws": {"region": emulator.REGION, "endpointUrl": endpoint}, **more}
+    return {"providerType": "aws", "aws": {"region": REGION, "endpointUrl": endpoint}, **more}
 
 
 def record_of(hostfactory: HostFactory, request_id: str) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def another_installation(
 ) -> HostFactory:
     other = HostFactory(top / "another host factory", name)
     other.configure(settings(endpoint))
-    other.offer(emulator.template(subnet))
+    other.offer(template(subnet))
     return other
 
 
@@ -103,7 +104,7 @@ def test_a_machine_is_reported_as_the_contract_has_it(hostfactory: HostFactory, 
 def test_machines_and_volumes_carry_the_templates_tags_and_ours(
     hostfactory: HostFactory, ec2: EC2Client, subnets: list[str]
 ) -> None:
-    hostfactory.offer(emulator.template(subnets[0], instanceTags="project=risk;owner=grid team"))
+    hostfactory.offer(template(subnets[0], instanceTags="project=risk;owner=grid team"))
     request_id = hostfactory.request("small", 1)
     installation = (hostfactory.state / "installation").read_text().strip()
     expected = {
@@ -131,7 +132,7 @@ def test_user_data_arrives_in_the_machine(
 ) -> None:
     script = tmp_path / "boot script.sh"
     script.write_text("#!/bin/bash\n# Grüße\n", encoding="utf-8")
-    hostfactory.offer(emulator.template(subnets[0], userDataScript=str(script)))
+    hostfactory.offer(template(subnets[0], userDataScript=str(script)))
     [machine] = hostfactory.machines("small", 1)
     attribute = ec2.describe_instance_attribute(InstanceId=machine["machineId"], Attribute="userData")
     assert base64.b64decode(attribute["UserData"]["Value"]).decode() == "#!/bin/bash\n# Grüße\n"
@@ -176,7 +177,7 @@ def test_an_unknown_template_is_refused_with_the_known_ones(hostfactory: HostFac
 def test_what_aws_calls_invalid_is_refused_with_its_reason(
     hostfactory: HostFactory, ec2: EC2Client, subnets: list[str], keys: dict[str, Any], reason: str
 ) -> None:
-    hostfactory.offer(emulator.template(subnets[0], **keys))
+    hostfactory.offer(template(subnets[0], **keys))
     assert reason in hostfactory.refused("requestMachines", demand("small", 2))
     assert instances(ec2) == []
 
@@ -184,14 +185,14 @@ def test_what_aws_calls_invalid_is_refused_with_its_reason(
 def test_a_spot_template_is_offered_but_its_requests_are_refused(
     hostfactory: HostFactory, ec2: EC2Client, subnets: list[str]
 ) -> None:
-    hostfactory.offer(emulator.template(subnets[0], priceType="spot"))
+    hostfactory.offer(template(subnets[0], priceType="spot"))
     assert [template["templateId"] for template in hostfactory.templates()] == ["small"]
     assert "use priceType ondemand" in hostfactory.refused("requestMachines", demand("small", 1))
     assert instances(ec2) == []
 
 
 def test_a_request_made_while_aws_is_unreachable_is_fulfilled_once_it_is_there(
-    hostfactory: HostFactory, ec2: EC2Client, ec2_server: str
+    hostfactory: HostFactory, ec2: EC2Client, emulator: Emulator
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -201,7 +202,7 @@ def test_a_request_made_while_aws_is_unreachable_is_fulfilled_once_it_is_there(
     assert (status["status"], status["machines"]) == ("running", [])
     assert "EndpointConnectionError" in status["message"]
 
-    with gate_to(ec2_server, port):
+    with gate_to(emulator.url, port):
         assert hostfactory.poll(request_id)[0]["status"] == "running"
         [status] = hostfactory.poll(request_id)
         assert (status["status"], len(status["machines"])) == ("complete", 2)
@@ -211,9 +212,9 @@ def test_a_request_made_while_aws_is_unreachable_is_fulfilled_once_it_is_there(
 
 
 def test_a_launch_without_an_answer_is_repeated_with_the_same_token_and_parameters(
-    hostfactory: HostFactory, ec2: EC2Client, ec2_server: str
+    hostfactory: HostFactory, ec2: EC2Client, emulator: Emulator
 ) -> None:
-    with gate_to(ec2_server) as gate:
+    with gate_to(emulator.url) as gate:
         hostfactory.configure(settings(gate.url))
         gate.hang_up = ["RunInstances"]
         request_id = hostfactory.request("small", 1)
@@ -227,9 +228,9 @@ def test_a_launch_without_an_answer_is_repeated_with_the_same_token_and_paramete
 
 
 def test_a_call_killed_between_launch_and_answer_leaves_a_record_that_a_poll_finishes(
-    hostfactory: HostFactory, ec2: EC2Client, ec2_server: str
+    hostfactory: HostFactory, ec2: EC2Client, emulator: Emulator
 ) -> None:
-    with gate_to(ec2_server) as gate:
+    with gate_to(emulator.url) as gate:
         hostfactory.configure(settings(gate.url))
         gate.hold = "RunInstances"
         with hostfactory.start("requestMachines", demand("small", 1)) as killed:
@@ -409,9 +410,9 @@ def test_a_missing_record_never_terminates_anything(hostfactory: HostFactory, ec
 
 
 def test_a_provider_of_another_name_has_no_part_in_our_machines(
-    hostfactory: HostFactory, ec2: EC2Client, ec2_server: str, subnets: list[str], tmp_path: Path
+    hostfactory: HostFactory, ec2: EC2Client, emulator: Emulator, subnets: list[str], tmp_path: Path
 ) -> None:
-    other = another_installation(hostfactory, tmp_path, "awsother", ec2_server, subnets[0])
+    other = another_installation(hostfactory, tmp_path, "awsother", emulator.url, subnets[0])
     request_id = hostfactory.request("small", 1)
     [machine] = hostfactory.poll(request_id)[0]["machines"]
     assert other.poll(request_id)[0]["message"] == "unknown request id"
@@ -425,9 +426,9 @@ def test_a_provider_of_another_name_has_no_part_in_our_machines(
 
 
 def test_an_installation_of_the_same_name_finds_our_request_only_by_its_id(
-    hostfactory: HostFactory, ec2: EC2Client, ec2_server: str, subnets: list[str], tmp_path: Path
+    hostfactory: HostFactory, ec2: EC2Client, emulator: Emulator, subnets: list[str], tmp_path: Path
 ) -> None:
-    other = another_installation(hostfactory, tmp_path, hostfactory.name, ec2_server, subnets[0])
+    other = another_installation(hostfactory, tmp_path, hostfactory.name, emulator.url, subnets[0])
     request_id = hostfactory.request("small", 1)
     [ours] = hostfactory.poll(request_id)[0]["machines"]
     [theirs] = other.machines("small", 1)

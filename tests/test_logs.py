@@ -14,9 +14,8 @@ from threading import Thread
 from typing import Any, TextIO
 
 import pytest
-from ec2_server import template
 from front_door import ROOT, call
-from player import HostFactory
+from player import HostFactory, template
 
 from hfplugin import logs
 from hfplugin.logs import Log

@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 _TESTS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(_TESTS), str(_TESTS.parent)]
 
-import ec2_server as emulator  # noqa: E402
-from player import SCRIPTS, HostFactory  # noqa: E402
+from player import SCRIPTS, HostFactory, template  # noqa: E402
 
+from hfplugin.emulator import REGION, Emulator  # noqa: E402
 from hfplugin.model import Machine, MachineState, Phase, Request, RequestStatus, Result, Template  # noqa: E402
 from hfplugin.store import FileStore  # noqa: E402
 
@@ -53,12 +53,12 @@ class Case(NamedTuple):
 
 def main() -> int:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    with tempfile.TemporaryDirectory() as name, emulator.running(Path(name)) as url:
+    with tempfile.TemporaryDirectory() as name, Emulator() as emulator:
         player = HostFactory(Path(name) / "host factory")
-        player.configure({"providerType": "aws", "aws": {"region": emulator.REGION, "endpointUrl": url}})
-        player.offer(emulator.template("", subnetId=[]))
+        player.configure({"providerType": "aws", "aws": {"region": REGION, "endpointUrl": emulator.url}})
+        player.offer(template("", subnetId=[]))
         player.templates()
-        cases = _cases(player, url, Path(name))
+        cases = _cases(player, emulator.url, Path(name))
         costs = _measured(cases, rounds, player.environment)
         grown = _with_history(player, cases, rounds)
         return _report(cases, costs, grown)
@@ -68,7 +68,7 @@ def _cases(player: HostFactory, url: str, directory: Path) -> list[Case]:
     [machine] = player.machines("small", 1)
     closed = player.request("small", 1)
     player.poll(closed)
-    bare = _BARE.format(region=emulator.REGION, url=url, machine=machine["machineId"])
+    bare = _BARE.format(region=REGION, url=url, machine=machine["machineId"])
 
     def verb(name: str, message: dict[str, Any]) -> Sequence[str | Path]:
         file = directory / f"{uuid.uuid4()}.json"
@@ -146,7 +146,7 @@ def _past_request(template: Template, request_id: str) -> Request:
         Machine(
             id=f"i-{number:017x}",
             attempt=1,
-            region=emulator.REGION,
+            region=REGION,
             account="123456789012",
             state=MachineState.TERMINATED,
             launch_time=1,

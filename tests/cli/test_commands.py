@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ec2_server import template
 from front_door import Called, call, modules
-from player import HostFactory
+from player import HostFactory, template
 
 from hfplugin import __version__
 from hfplugin.catalog import machine_types_path

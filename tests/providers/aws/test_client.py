@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import ec2_server as emulator
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from fake_ec2 import ACCOUNT, AWAY, HOME, FakeAWS, FakeClients, FaultError
 
+from hfplugin.emulator import IMAGE_ID, Emulator
 from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError
 from hfplugin.providers.aws import service_models
 from hfplugin.providers.aws.client import Clients
@@ -140,10 +140,10 @@ def test_no_credentials_at_all_are_a_matter_of_credentials(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("credentials", "ec2")
-def test_an_assumed_role_works_in_the_roles_account(tmp_path: Path, ec2_server: str) -> None:
-    emulator.client(ec2_server, HOME).run_instances(ImageId=emulator.IMAGE_ID, MinCount=1, MaxCount=1)
-    own = clients_of(tmp_path, region=HOME, endpoint_url=ec2_server)
-    other = clients_of(tmp_path, region=HOME, endpoint_url=ec2_server, assume_role_arn=ROLE, external_id="e-1")
+def test_an_assumed_role_works_in_the_roles_account(tmp_path: Path, emulator: Emulator) -> None:
+    emulator.ec2(HOME).run_instances(ImageId=IMAGE_ID, MinCount=1, MaxCount=1)
+    own = clients_of(tmp_path, region=HOME, endpoint_url=emulator.url)
+    other = clients_of(tmp_path, region=HOME, endpoint_url=emulator.url, assume_role_arn=ROLE, external_id="e-1")
     assert (own.account(), other.account()) == (MOTOS_ACCOUNT, OTHER_ACCOUNT)
     assert len(own.ec2(HOME).describe_instances()["Reservations"]) == 1
     assert other.ec2(HOME).describe_instances()["Reservations"] == []

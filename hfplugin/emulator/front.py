@@ -1,0 +1,220 @@
+"""The front: takes every HTTP call, lets the faults strike, and gives the call to whoever answers it.
+
+EC2's and Auto Scaling's calls that the emulator has are its own; everything else is moto's.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug import Request, Response
+from werkzeug.test import run_wsgi_app
+
+from hfplugin.emulator import underneath
+from hfplugin.emulator.control import Control
+from hfplugin.emulator.errors import ServiceError
+from hfplugin.emulator.faults import Faults, Rule
+from hfplugin.emulator.journal import Call, Journal
+from hfplugin.emulator.operations import OPERATIONS
+from hfplugin.emulator.region import Region, World
+from hfplugin.emulator.wire import Params, Reply, protocol
+
+Environment = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+_SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
+_XML = "text/xml;charset=UTF-8"
+_JSON = "application/x-amz-json-1.1"
+
+# SO_LINGER on, for no time: closing sends a reset instead of an orderly end.
+_RESET = struct.pack("ii", 1, 0)
+
+# The services that speak XML; the others speak JSON.
+_QUERY = ("ec2", "autoscaling", "sts", "iam")
+
+_GLANCE_SECONDS = 0.05
+
+
+class _Dropped(ConnectionError):
+    """The connection was closed in the caller's face."""
+
+
+class _Asked(NamedTuple):
+    """An AWS call, as far as its outside tells."""
+
+    access_key: str
+    region: str
+    service: str
+    action: str
+    form: dict[str, str]
+
+
+class Front:
+    """The WSGI application."""
+
+    def __init__(self) -> None:
+        self._world = World()
+        self._faults = Faults()
+        self._journal = Journal()
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._control = Control(self._world, self._faults, self._journal)
+
+    def __call__(self, environ: Environment, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
+        body = request.get_data(cache=True, parse_form_data=False)
+        if request.path.startswith(Control.PATH):
+            response = self._control.answer(request.path, body)
+        else:
+            response = self._served(request, environ, body)
+        return response(environ, start_response)
+
+    def _served(self, request: Request, environ: Environment, body: bytes) -> Response:
+        asked = _read(request, body)
+        if asked is None:
+            return self._by_moto(environ, body)
+        call = self._noted(asked)
+        with self._world.lock:
+            rule = self._faults.strike(asked.service, asked.region, asked.action)
+        try:
+            early = self._strike(rule, asked, call, environ)
+            response = early or self._answered(asked, call, environ, body)
+            if rule and rule.fault.kind == "drop_after":
+                call.outcome = "drop_after"
+                _hang_up(environ)
+        except ServiceError as error:
+            call.outcome = error.code
+            response = _refusal(asked, error)
+        return response
+
+    def _noted(self, asked: _Asked) -> Call:
+        with self._world.lock:
+            at = self._world.clock.now
+            call = Call(at, underneath.account_of(asked.access_key), asked.region, asked.service, asked.action)
+            self._journal.note(call)
+        return call
+
+    def _strike(self, rule: Rule | None, asked: _Asked, call: Call, environ: Environment) -> Response | None:
+        """Let a fault do what it does before the call acts. Raises what the caller is to hear."""
+        if rule is None:
+            return None
+        fault = rule.fault
+        if fault.kind in ("throttle", "error"):
+            self._parsed(asked, call)
+            raise fault.error(asked.service)
+        if fault.kind == "delay":
+            threading.Event().wait(fault.seconds)
+        if fault.kind in ("drop_before", "refuse", "hang"):
+            call.outcome = fault.kind
+            if fault.kind == "hang":
+                self._wait_for_nothing(rule)
+            _hang_up(environ)
+        return None
+
+    def _wait_for_nothing(self, rule: Rule) -> None:
+        """Wait until the fault is lifted or its time is over."""
+        left = rule.fault.seconds
+        while self._faults.stands(rule.number) and (left is None or left > 0):
+            threading.Event().wait(_GLANCE_SECONDS)
+            left = None if left is None else left - _GLANCE_SECONDS
+
+    def _parsed(self, asked: _Asked, call: Call) -> Params:
+        """Read a call's parameters, as far as its service is known, and note them."""
+        if asked.service in OPERATIONS and asked.action in protocol(asked.service).actions:
+            call.params = protocol(asked.service).read(asked.action, asked.form)
+        else:
+            call.params = dict(asked.form)
+        return call.params
+
+    def _answered(self, asked: _Asked, call: Call, environ: Environment, body: bytes) -> Response:
+        params = self._parsed(asked, call)
+        with self._world.lock:
+            self._world.clock.catch_up()
+            region = self._region(asked, call, environ)
+            if region is not None and self._world.settings.invents:
+                region.moto.invent(_texts(params))
+            operation = OPERATIONS.get(asked.service, {}).get(asked.action)
+            if operation is None or region is None:
+                response = self._by_moto(environ, body)
+                call.outcome = "ok" if response.status_code < 400 else str(response.status_code)
+                call.has_acted = response.status_code < 400
+                return response
+            reply: Reply = operation(region, params)
+            call.has_acted = True
+            return Response(protocol(asked.service).answer(asked.action, reply), mimetype=_XML)
+
+    def _region(self, asked: _Asked, call: Call, environ: Environment) -> Region | None:
+        """Give the region that is asked; a service that has none gives None. No such region: no such host."""
+        if asked.service not in OPERATIONS:
+            return None
+        try:
+            return self._world.region(call.account, asked.region)
+        except KeyError:
+            call.outcome = "refuse"
+            _hang_up(environ)
+            return None
+
+    def _by_moto(self, environ: Environment, body: bytes) -> Response:
+        inner = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        try:
+            chunks, status, headers = run_wsgi_app(self._moto, inner, buffered=True)
+        except NotImplementedError as error:
+            raise ServiceError("InvalidAction", f"The emulator does not have this: {error}") from error
+        except Exception as error:  # moto's handlers fail in every way
+            raise ServiceError("InternalError", f"moto failed: {error!r}") from error
+        return Response(b"".join(chunks), status=status, headers=headers)
+
+
+def _read(request: Request, body: bytes) -> _Asked | None:
+    """Tell who asks what; None when it is not a signed AWS call."""
+    scope = _SCOPE.search(request.headers.get("Authorization", ""))
+    if scope is None:
+        return None
+    access_key, region, service = scope.groups()
+    target = request.headers.get("X-Amz-Target", "")
+    if target:
+        return _Asked(access_key, region, service, target.rpartition(".")[2], _json(body))
+    form = (
+        {name: values[-1] for name, values in request.form.lists()}
+        if request.mimetype.endswith("urlencoded")
+        else {}
+    )
+    return _Asked(access_key, region, service, form.get("Action", ""), form)
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _texts(value: Any) -> list[str]:
+    """Give every text of the parameters."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for each in inner for text in _texts(each)]
+
+
+def _refusal(asked: _Asked, error: ServiceError) -> Response:
+    if asked.service in _QUERY:
+        return Response(protocol(asked.service).refusal(error), status=error.status, mimetype=_XML)
+    answer = json.dumps({"__type": error.code, "message": error.message})
+    return Response(answer, status=error.status, mimetype=_JSON)
+
+
+def _hang_up(environ: Environment) -> None:
+    """Reset the connection."""
+    connection: socket.socket = environ["werkzeug.socket"]
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    connection.close()
+    raise _Dropped

@@ -1,0 +1,58 @@
+"""What the cloud does to machines by itself: notices, reclaims, failures, and the events that tell of them.
+
+Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from hfplugin.emulator import underneath
+from hfplugin.emulator.capacity import SPOT
+from hfplugin.emulator.errors import ServiceError
+from hfplugin.emulator.instances import SPOT_RECLAIM, Instance
+
+if TYPE_CHECKING:
+    from hfplugin.emulator.region import Region
+
+NOTICE_SECONDS = 120.0
+
+# Where events go that no machine stands for.
+ACCOUNT = underneath.DEFAULT_ACCOUNT
+
+_WARNING = "EC2 Spot Instance Interruption Warning"
+_REBALANCE = "EC2 Instance Rebalance Recommendation"
+_STATE_CHANGE = "EC2 Instance State-change Notification"
+
+
+def interrupt(region: Region, instance: Instance, notice_seconds: float = NOTICE_SECONDS) -> None:
+    """Give a spot machine its notice, and take it back when the notice has run out."""
+    if instance.blueprint.purchase != SPOT or instance.spot_request is None:
+        raise ServiceError(
+            "InvalidParameterValue", f"{instance.instance_id} is no spot machine: nothing interrupts it"
+        )
+    if not instance.is_alive:
+        return
+    message = "Your Spot Instance is marked for termination because there is no Spot capacity available."
+    instance.spot_request.mark("marked-for-termination", message, region.clock.now)
+    put(region, _WARNING, instance, {"instance-action": "terminate"})
+    region.clock.after(notice_seconds, lambda: region.instances.terminate([instance], SPOT_RECLAIM))
+
+
+def recommend(region: Region, instance: Instance) -> None:
+    """Say that a spot machine is at a higher risk; nothing else happens to it."""
+    put(region, _REBALANCE, instance, {})
+
+
+def tell(region: Region, instances: Iterable[Instance], state: str) -> None:
+    """Say that machines changed their state."""
+    for instance in instances:
+        put(region, _STATE_CHANGE, instance, {"state": state})
+
+
+def put(region: Region, kind: str, instance: Instance, detail: dict[str, str]) -> None:
+    """Put an EC2 event about a machine on the event bus."""
+    arn = f"arn:aws:ec2:{region.name}:{region.account}:instance/{instance.instance_id}"
+    detail = {"instance-id": instance.instance_id, **detail}
+    region.moto.put_event("aws.ec2", kind, [arn], detail, region.clock.today)
