@@ -7,7 +7,7 @@ CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 source scripts/python.bash
 
 environment=.venv
-modules='boto3, moto.server, pydantic, rich, structlog, tenacity'
+modules='boto3, hfplugin.emulator.server, rich, structlog, tenacity'
 
 # An environment without our stamp is somebody's, perhaps HostFactory's own: used when it serves, never changed.
 if [[ -e $environment && ! -e $environment/stamp ]]; then
@@ -20,4 +20,4 @@ else
 fi
 
 forget_the_caller
-exec "$environment/bin/python" -I scripts/demo.py "$@"
+exec "$environment/bin/python" -I scripts/demo "$@"

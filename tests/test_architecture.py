@@ -24,12 +24,14 @@ ARROWS = {
         "environment",
         "compiler",
         "catalog",
+        "config",
         "site",
         "store",
         "files",
         "model",
         "wording",
         "providers.base",
+        "emulator",
     },
     "hostfactory": {
         "environment",
@@ -64,6 +66,7 @@ ARROWS = {
     "catalog": {"compiler", "files", "config", "model", "logs", "providers.base"},
     "store": {"codec", "files", "locks", "model"},
     "codec": {"model"},
+    "emulator": set(),
     "providers.aws": {"providers.base", "files", "model", "config"},
     "providers.base": {"files", "model"},
     "wording": {"model"},
@@ -90,10 +93,12 @@ DEPENDENCIES = {
     "boto3": {"providers.aws"},
     "botocore": {"providers.aws"},
     "click": {"cli"},
-    "pydantic": {"compiler", "templates", "faults", "providers.aws"},
+    "moto": {"emulator"},
+    "pydantic": {"compiler", "templates", "faults", "providers.aws", "emulator"},
     "rich": {"cli"},
     "structlog": {"logs"},
     "tenacity": {"providers.aws", "providers.base"},
+    "werkzeug": {"emulator"},  # moto brings it
 }
 
 
@@ -204,7 +209,7 @@ CATCH_ALL = {"Exception", "BaseException"}
 
 def test_everything_is_caught_once_at_the_edge() -> None:
     catchers = [name(path) for path in SOURCES for handler in handlers(path) if not reraises(handler)]
-    assert catchers == ["hostfactory.verbs"]
+    assert catchers == ["emulator.front", "hostfactory.verbs"]
 
 
 def reraises(handler: ast.ExceptHandler) -> bool:
@@ -218,7 +223,7 @@ def test_nothing_prints() -> None:
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Name) and node.id == "print"
     }
-    assert printers == set()
+    assert printers == {"emulator.__main__"}
 
 
 def test_only_the_edge_reads_the_environment_and_the_standard_streams() -> None:
@@ -233,6 +238,9 @@ def test_only_the_edge_reads_the_environment_and_the_standard_streams() -> None:
         "__main__: os.environ",
         "__main__: sys.argv",
         "cli.commands: os.environ",
+        "emulator.__main__: os.environ",  # moto's own settings
+        "emulator.__main__: sys.argv",
+        "emulator.__main__: sys.stdin",
         "hostfactory.verbs: sys.stdin",
         "providers.aws.client: os.environ",  # the standard AWS variables
     }

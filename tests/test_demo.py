@@ -16,10 +16,10 @@ import pytest
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 
-def play(scripts: Path, scratch: Path) -> subprocess.CompletedProcess[str]:
+def play(scripts: Path, scratch: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the player of a plug-in; the plug-in's scripts use the interpreter of the tests."""
     environment = {"PATH": os.defpath, "TMPDIR": str(scratch), "HFPLUGIN_PYTHON": sys.executable}
-    command = [sys.executable, "-I", str(scripts / "demo.py")]
+    command = [sys.executable, "-I", str(scripts / "demo"), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
 
 
@@ -31,6 +31,17 @@ def test_a_whole_life_is_as_the_contract_says_and_leaves_nothing_behind(tmp_path
     played = play(SCRIPTS, tmp_path)
     assert (played.returncode, played.stderr) == (0, ""), played.stdout
     assert closing_line(played) == "5 launched, 5 returned, 0 left: all as the contract says"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_life_in_chaos_loses_nothing_leaves_nothing_and_says_what_went_wrong(tmp_path: Path) -> None:
+    played = play(SCRIPTS, tmp_path, "--chaos", "4")
+    assert (played.returncode, played.stderr) == (0, ""), played.stdout
+    assert closing_line(played) == "5 launched, 5 returned, 0 left: all as the contract says"
+    assert "chaos 4: the same again with --chaos 4" in played.stdout
+    for trouble in ("RunInstances was throttled", "connection lost after it had acted", "no capacity in", "died"):
+        [row] = [line for line in played.stdout.splitlines() if trouble in line][-1:]
+        assert " 0 " not in row, row
     assert list(tmp_path.iterdir()) == []
 
 
@@ -50,8 +61,8 @@ def test_a_wrong_answer_is_shown_beside_what_was_expected(tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def player() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("demo", SCRIPTS / "demo.py")
+def contract() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("contract", SCRIPTS / "demo/contract.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -83,16 +94,16 @@ MACHINE: dict[str, Any] = {
     ids=["none", "true for a number", "text for a number", "null", "another word"],
 )
 def test_each_field_is_held_against_its_type_and_its_words(
-    player: ModuleType, changed: dict[str, Any], faults: list[str]
+    contract: ModuleType, changed: dict[str, Any], faults: list[str]
 ) -> None:
-    found = player.faults([player.MACHINE], [MACHINE, {**MACHINE, **changed}], "machines")
+    found = contract.faults([contract.MACHINE], [MACHINE, {**MACHINE, **changed}], "machines")
     assert list(found) == [f"machines[1].{fault}" for fault in faults]
 
 
 @pytest.mark.parametrize("attribute", ["X86_64", ["String"], ["Text", "X86_64"], ["Numeric", 4]], ids=str)
-def test_an_attribute_has_to_be_a_pair_of_texts(player: ModuleType, attribute: Any) -> None:
-    assert list(player.faults(player.PAIR, ["Numeric", "4"], "ncpus")) == []
-    assert len(list(player.faults(player.PAIR, attribute, "ncpus"))) == 1
+def test_an_attribute_has_to_be_a_pair_of_texts(contract: ModuleType, attribute: Any) -> None:
+    assert list(contract.faults(contract.PAIR, ["Numeric", "4"], "ncpus")) == []
+    assert len(list(contract.faults(contract.PAIR, attribute, "ncpus"))) == 1
 
 
 def run_demo(root: Path, tools: Path) -> subprocess.CompletedProcess[str]:

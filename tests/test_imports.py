@@ -95,6 +95,13 @@ def test_only_a_logged_event_loads_what_writes_the_log(hostfactory: HostFactory)
     assert "structlog" not in roots(loaded(hostfactory, "getAvailableTemplates", {}))
 
 
+@pytest.mark.parametrize("command", [["status"], ["check"], ["config", "convert"], ["--help"]], ids=" ".join)
+def test_no_command_but_its_own_loads_the_emulator(hostfactory: HostFactory, command: list[str]) -> None:
+    found = modules(*command, environment=hostfactory.environment)
+    assert not {module for module in own(found) if module.startswith("emulator")}
+    assert "moto" not in roots(found)
+
+
 @pytest.mark.parametrize(
     "verb", ["requestMachines", "requestReturnMachines", "getRequestStatus", "getReturnRequests"]
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gate import gate_to
 from player import HostFactory, demand, template
 
 from hfplugin.emulator import IMAGE_ID, REGION, Emulator
@@ -35,6 +36,13 @@ def states(ec2: EC2Client) -> dict[str, str]:
 def launched_by_somebody_else(ec2: EC2Client) -> dict[str, Any]:
     [instance] = ec2.run_instances(ImageId=IMAGE_ID, MinCount=1, MaxCount=1)["Instances"]
     return {"name": instance["PrivateDnsName"], "machineId": instance["InstanceId"]}
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    patience = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < patience
+        time.sleep(0.02)
 
 
 def settings(endpoint: str, **more: Any) -> dict[str, Any]:
@@ -192,7 +200,7 @@ def test_a_spot_template_is_offered_but_its_requests_are_refused(
 
 
 def test_a_request_made_while_aws_is_unreachable_is_fulfilled_once_it_is_there(
-    hostfactory: HostFactory, ec2: EC2Client, emulator: Emulator
+    hostfactory: HostFactory, emulator: Emulator
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -202,56 +210,51 @@ def test_a_request_made_while_aws_is_unreachable_is_fulfilled_once_it_is_there(
     assert (status["status"], status["machines"]) == ("running", [])
     assert "EndpointConnectionError" in status["message"]
 
-    with gate_to(emulator.url, port):
-        assert hostfactory.poll(request_id)[0]["status"] == "running"
-        [status] = hostfactory.poll(request_id)
-        assert (status["status"], len(status["machines"])) == ("complete", 2)
-        [status] = hostfactory.poll(request_id)
-        assert status["status"] == "complete"
-    assert len(instances(ec2)) == 2
+    hostfactory.configure(settings(emulator.url))
+    assert hostfactory.poll(request_id)[0]["status"] == "running"
+    [status] = hostfactory.poll(request_id)
+    assert (status["status"], len(status["machines"])) == ("complete", 2)
+    [status] = hostfactory.poll(request_id)
+    assert status["status"] == "complete"
+    assert len(emulator.machines()) == 2
 
 
+@pytest.mark.parametrize("dropped", ["drop_before", "drop_after"])
 def test_a_launch_without_an_answer_is_repeated_with_the_same_token_and_parameters(
-    hostfactory: HostFactory, ec2: EC2Client, emulator: Emulator
+    hostfactory: HostFactory, emulator: Emulator, dropped: str
 ) -> None:
-    with gate_to(emulator.url) as gate:
-        hostfactory.configure(settings(gate.url))
-        gate.hang_up = ["RunInstances"]
-        request_id = hostfactory.request("small", 1)
-        assert instances(ec2) == []
-        hostfactory.poll(request_id)
-        [status] = hostfactory.poll(request_id)
-        assert (status["status"], len(status["machines"])) == ("complete", 1)
-        first, again = gate.launches()
-        assert first == again
-    assert len(instances(ec2)) == 1
+    emulator.fault(dropped, action="RunInstances", times=1)
+    request_id = hostfactory.request("small", 1)
+    hostfactory.poll(request_id)
+    [status] = hostfactory.poll(request_id)
+    assert (status["status"], len(status["machines"])) == ("complete", 1)
+    first, again = emulator.calls("RunInstances")
+    assert (first["outcome"], again["outcome"]) == (dropped, "ok")
+    assert first["params"] == again["params"]
+    assert len(emulator.machines()) == 1
 
 
 def test_a_call_killed_between_launch_and_answer_leaves_a_record_that_a_poll_finishes(
-    hostfactory: HostFactory, ec2: EC2Client, emulator: Emulator
+    hostfactory: HostFactory, emulator: Emulator
 ) -> None:
-    with gate_to(emulator.url) as gate:
-        hostfactory.configure(settings(gate.url))
-        gate.hold = "RunInstances"
-        with hostfactory.start("requestMachines", demand("small", 1)) as killed:
-            assert gate.held.wait(timeout=30)
-            killed.kill()
-            assert killed.communicate() == ("", "")
-        gate.hold = ""
-        gate.release.set()
-        assert len(instances(ec2)) == 1
+    emulator.fault("hang_after", action="RunInstances", times=1)
+    with hostfactory.start("requestMachines", demand("small", 1)) as killed:
+        wait_until(lambda: len(emulator.machines()) == 1)
+        killed.kill()
+        assert killed.communicate() == ("", "")
+    emulator.lift()
 
-        [request_id] = [file.stem for file in (hostfactory.state / "requests").glob("*.json")]
-        [launch] = record_of(hostfactory, request_id)["launches"]
-        assert gate.launches()[0]["ClientToken"] == launch["token"]
-        assert "state" not in launch  # planned: no outcome is recorded
+    [request_id] = [file.stem for file in (hostfactory.state / "requests").glob("*.json")]
+    [launch] = record_of(hostfactory, request_id)["launches"]
+    assert emulator.calls("RunInstances")[0]["params"]["ClientToken"] == launch["token"]
+    assert "state" not in launch  # planned: no outcome is recorded
 
-        hostfactory.poll(request_id)
-        first, replay = gate.launches()
-        assert first == replay
-        [status] = hostfactory.poll(request_id)
-        assert (status["status"], len(status["machines"])) == ("complete", 1)
-        assert len(gate.launches()) == 2
+    hostfactory.poll(request_id)
+    first, replay = emulator.calls("RunInstances")
+    assert first["params"] == replay["params"]
+    [status] = hostfactory.poll(request_id)
+    assert (status["status"], len(status["machines"])) == ("complete", 1)
+    assert len(emulator.calls("RunInstances")) == 2
 
 
 def test_a_machine_is_returned_by_its_name_alone(hostfactory: HostFactory, ec2: EC2Client) -> None:

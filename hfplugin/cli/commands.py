@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sys
 from collections.abc import Callable
 
@@ -128,6 +129,43 @@ def check(as_json: bool) -> None:
         return 0 if all(check.is_ok for check in checks) else 1
 
     _for_people(show)
+
+
+@cli.command(short_help="Play every template against an emulated AWS.")
+@click.option("--count", type=click.IntRange(min=1), default=3, show_default=True, help="Units to ask for.")
+@click.option("--template", "templates", multiple=True, metavar="ID", help="Only this template; may be repeated.")
+@click.option("--chaos", is_flag=False, flag_value=0, type=int, metavar="[SEED]", help="Let things go wrong.")
+def rehearse(count: int, templates: tuple[str, ...], chaos: int | None) -> None:
+    """Launch machines of the templates in an emulated AWS, through the real scripts, and return them.
+
+    Shows the calls with their parameters, what HostFactory would see and what would fail. AWS, the state and the
+    log are not touched. Exit status: 0 when every template was fulfilled and nothing is left, 1 otherwise.
+    """
+    from hfplugin.cli import rehearsal, review
+
+    # Any seed is as good as another, as long as it is said.
+    seed = chaos or (None if chaos is None else random.randint(1, 9999))
+
+    def play(environment: Environment) -> int:
+        wish = rehearsal.Wish(count, templates, seed)
+        return 0 if rehearsal.play(environment, os.environ, wish, review.Review()).is_good else 1
+
+    _for_people(play)
+
+
+@cli.command(short_help="Run an emulated AWS in the foreground.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Listen here; without it, on any free port."
+)
+def emulator(port: int) -> None:
+    """Run an emulated AWS on this machine until Ctrl-C, and print how to point a provider at it."""
+    from hfplugin.cli import emulation
+
+    try:
+        emulation.serve(port)
+    except HFPluginError as error:
+        click.echo(f"hfplugin: {error}", err=True)
+        sys.exit(1)
 
 
 @cli.group("machine-types")

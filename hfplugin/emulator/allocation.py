@@ -53,7 +53,7 @@ def spread(
     one in order takes its place. What was taken is to be launched, or given back to `region.capacity`.
     """
     name = strategy.replace("-", "").lower()
-    waiting = sorted(pools, key=_RANKS[name](region, units))
+    waiting = ranked(region, pools, units, strategy)
     width = len(waiting) if name == "diversified" else pools_to_use if name == "lowestprice" else 1
     allocation = Allocation()
     counts: dict[int, int] = {}
@@ -72,6 +72,11 @@ def spread(
                 active[active.index(pool) : active.index(pool) + 1] = [waiting.pop(0)] if waiting else []
     allocation.taken = [(pool, counts[id(pool)]) for pool in pools if counts.get(id(pool))]
     return allocation
+
+
+def ranked(region: Region, pools: Sequence[Pool], units: float, strategy: str) -> list[Pool]:
+    """Order pools as a strategy goes through them."""
+    return sorted(pools, key=_RANKS[strategy.replace("-", "").lower()](region, units))
 
 
 _Rank = Callable[[Pool], tuple[float, ...]]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hfplugin.emulator import catalogue
-from hfplugin.emulator.capacity import ON_DEMAND, SPOT
 from hfplugin.emulator.errors import ServiceError, conflicting, invalid, missing
-from hfplugin.emulator.specification import Specification, tags
+from hfplugin.emulator.market import market
+from hfplugin.emulator.specification import Specification, contradiction, tags
 from hfplugin.emulator.underneath import Image, Subnet
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ class Blueprint:
     profile: dict[str, str] = field(default_factory=dict)
     max_price: float | None = None
     reservation_id: str = ""
+    # Of spot: one-time or persistent, and what an interruption does.
+    request_type: str = "one-time"
+    interruption: str = "terminate"
 
     @property
     def zone(self) -> str:
@@ -62,30 +65,31 @@ def draw(region: Region, specification: Specification) -> list[Blueprint]:
     """
     if region.settings.invents:
         _invent(region, specification)
-    image = _image(region, specification)
+    contradicts = contradiction(specification)
+    if contradicts:
+        raise contradicts
     machine_type = specification.get("InstanceType") or _DEFAULT_TYPE
-    if image.architecture not in catalogue.architectures(machine_type):
-        raise invalid(
-            f"The architecture '{image.architecture}' of the specified instance type does not match the architecture "
-            f"'{', '.join(catalogue.architectures(machine_type))}' of the specified AMI. Specify an instance type and "
-            "an AMI that have matching architectures, and try again."
-        )
+    image = _image(region, specification, machine_type)
+    _check_type(machine_type, image)
     if specification.get("KeyName"):
         region.moto.require_key(specification["KeyName"])
-    _check_user_data(specification.get("UserData", ""))
-    purchase, max_price = _market(specification)
+    check_user_data(specification.get("UserData", ""), "InvalidParameterValue")
+    bought = market(specification.get("InstanceMarketOptions", {}))
+    region.placement_groups.of(specification)
     return [
         Blueprint(
             region=region.name,
             machine_type=machine_type,
             subnet=subnet,
             image=image,
-            purchase=purchase,
+            purchase=bought.purchase,
             specification=specification,
             groups=_groups(region, specification, subnet),
             profile=_profile(region, specification),
-            max_price=max_price,
+            max_price=bought.max_price,
             reservation_id=_reservation(region, specification),
+            request_type=bought.request_type,
+            interruption=bought.interruption,
         )
         for subnet in _subnets(region, specification)
     ]
@@ -104,22 +108,21 @@ def _invent(region: Region, specification: Specification) -> None:
         region.placement_groups.invent(group)
 
 
-def _image(region: Region, specification: Specification) -> Image:
-    image_id = specification.get("ImageId")
-    if not image_id:
+def _image(region: Region, specification: Specification, machine_type: str) -> Image:
+    named = specification.get("ImageId")
+    if not named:
         raise missing("ImageId")
-    return region.moto.image(region.resolved(image_id))
+    image_id = region.resolved(named)
+    if region.settings.invents and catalogue.exists(machine_type):
+        region.moto.suit_image(image_id, catalogue.architectures(machine_type))
+    return region.moto.image(image_id)
 
 
 def _subnets(region: Region, specification: Specification) -> list[Subnet]:
     interfaces = specification.get("NetworkInterfaces", [])
-    subnet_id = specification.get("SubnetId")
-    if interfaces and (subnet_id or specification.get("SecurityGroupIds") or specification.get("SecurityGroups")):
-        what = "subnet ID" if subnet_id else "security groups"
-        raise conflicting(
-            f"Network interfaces and an instance-level {what} may not be specified on the same request"
-        )
-    subnet_id = subnet_id or next((each["SubnetId"] for each in interfaces if each.get("SubnetId")), None)
+    subnet_id = specification.get("SubnetId") or next(
+        (each["SubnetId"] for each in interfaces if each.get("SubnetId")), None
+    )
     zone = specification.get("Placement", {}).get("AvailabilityZone")
     if subnet_id:
         subnet = region.moto.subnet(subnet_id)
@@ -136,11 +139,13 @@ def _subnets(region: Region, specification: Specification) -> list[Subnet]:
 
 
 def _groups(region: Region, specification: Specification, subnet: Subnet) -> list[dict[str, str]]:
+    if specification.get("SecurityGroups") and specification.get("SubnetId"):
+        raise conflicting("The parameter groupName cannot be used with the parameter subnet")
     interfaces = specification.get("NetworkInterfaces", [])
     ids = list(specification.get("SecurityGroupIds", []))
     ids += [region.moto.group_id(name, subnet.vpc_id) for name in specification.get("SecurityGroups", [])]
     ids += [group for each in interfaces for group in each.get("Groups", [])]
-    return region.moto.groups(subnet.vpc_id, dict.fromkeys(ids))
+    return region.moto.groups(subnet, dict.fromkeys(ids))
 
 
 def _profile(region: Region, specification: Specification) -> dict[str, str]:
@@ -151,29 +156,32 @@ def _profile(region: Region, specification: Specification) -> dict[str, str]:
     return {"Arn": arn, "Id": profile_id}
 
 
-def _market(specification: Specification) -> tuple[str, float | None]:
-    market: dict[str, Any] = specification.get("InstanceMarketOptions", {})
-    if market.get("MarketType") != "spot":
-        return ON_DEMAND, None
-    price = market.get("SpotOptions", {}).get("MaxPrice")
-    return SPOT, float(price) if price else None
-
-
 def _reservation(region: Region, specification: Specification) -> str:
     target = specification.get("CapacityReservationSpecification", {}).get("CapacityReservationTarget", {})
     reservation_id: str = target.get("CapacityReservationId", "")
     if reservation_id:
         region.reservations.require(reservation_id)
-    group = specification.get("Placement", {}).get("GroupName")
-    if group:
-        region.placement_groups.require(group)
     return reservation_id
 
 
-def _check_user_data(encoded: str) -> None:
+def _check_type(machine_type: str, image: Image) -> None:
+    if not catalogue.exists(machine_type):
+        raise invalid(f"Invalid value '{machine_type}' for InstanceType.")
+    architectures = catalogue.architectures(machine_type)
+    if image.architecture not in architectures:
+        raise invalid(
+            f"The architecture '{', '.join(architectures)}' of the specified instance type does not match the "
+            f"architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI that "
+            "have matching architectures, and try again. You can use 'describe-instance-types' or "
+            "'describe-images' to discover the architecture of the instance type or AMI."
+        )
+
+
+def check_user_data(encoded: str, code: str) -> None:
+    """Refuse user data that is too much, or not in Base64, with the code of whoever was given it."""
     try:
         size = len(base64.b64decode(encoded, validate=True))
     except binascii.Error as error:
-        raise invalid("Invalid BASE64 encoding of user data") from error
+        raise ServiceError(code, "Invalid BASE64 encoding of user data") from error
     if size > _USER_DATA_BYTES:
-        raise invalid("User data is limited to 16384 bytes")
+        raise ServiceError(code, f"User data is limited to {_USER_DATA_BYTES} bytes")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -22,12 +22,21 @@ _SPOT_SHARE, _SPOT_SPREAD = 0.3, 0.2
 
 def describe(machine_type: str) -> Description:
     """Give a type as DescribeInstanceTypes has it. ServiceError when there is none of the name."""
-    found: Description | None = INSTANCE_TYPES.get(machine_type)
-    if found is None:
-        raise ServiceError(
-            "InvalidInstanceType", f"The following supplied instance types do not exist: [{machine_type}]"
-        )
-    return found
+    return describe_all([machine_type])[0]
+
+
+def describe_all(machine_types: Iterable[str]) -> list[Description]:
+    """Give several types; ServiceError names all that do not exist."""
+    wanted = list(machine_types)
+    unknown = [each for each in wanted if not exists(each)]
+    if unknown:
+        text = f"The following supplied instance types do not exist: [{', '.join(unknown)}]"
+        raise ServiceError("InvalidInstanceType", text)
+    return [INSTANCE_TYPES[each] for each in wanted]
+
+
+def exists(machine_type: str) -> bool:
+    return machine_type in INSTANCE_TYPES
 
 
 def every() -> Iterator[Description]:

@@ -87,24 +87,33 @@ class Emulator:
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
         if not self.url:
+            self._end()
             raise EmulatorError(
                 "the emulator does not start; its extra is needed: pip install 'hfplugin[emulator]'"
             )
-        if self._settings:
+        try:
             self.configure(**self._settings)
+        except EmulatorError:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
 
     def client(self, service: str = "ec2", region: str = REGION, **settings: Any) -> Any:
-        """Give a boto3 client of the emulated AWS."""
+        """Give a boto3 client of the emulated AWS, which no proxy of the environment stands before."""
         import boto3
+        from botocore.config import Config
 
+        settings.setdefault("config", Config(proxies={}))
         return boto3.client(
             service,  # type: ignore[call-overload]
             region_name=region,

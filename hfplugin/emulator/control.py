@@ -7,7 +7,6 @@ Each command is a method of `Control`; its keyword arguments are the JSON object
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
@@ -65,7 +64,7 @@ class Control:
             with self._world.lock:
                 self._world.clock.catch_up()
                 return _answer(command(**arguments))
-        except (ValidationError, ServiceError, TypeError, ValueError, KeyError) as error:
+        except (ValidationError, ServiceError, TypeError, ValueError) as error:
             return _answer({"message": f"{path}: {error}"}, 400)
 
     def settings(self) -> Document:
@@ -127,7 +126,10 @@ class Control:
 
     def event(self, region: str, source: str, kind: str, detail: Document, resources: list[str]) -> None:
         """Put any event on the default account's event bus, as AWS Health would."""
-        holder = self._world.region(interruption.ACCOUNT, region)
+        try:
+            holder = self._world.region(interruption.ACCOUNT, region)
+        except KeyError as error:
+            raise ValueError(f"region: AWS has no {region}") from error
         holder.moto.put_event(source, kind, resources, detail, self._world.clock.today)
 
     def terminate(self, instance_ids: list[str], code: str = USER.code, text: str = USER.text) -> None:
@@ -146,13 +148,16 @@ class Control:
         self._faults.lift()
         self._journal.clear()
 
-    def _found(self, instance_ids: list[str]) -> Iterator[tuple[Region, Instance]]:
-        for instance_id in instance_ids:
-            pairs = [(each, each.instances.get(instance_id)) for each in self._world.regions()]
-            found = [(region, instance) for region, instance in pairs if instance is not None]
-            if not found:
-                raise KeyError(f"no machine {instance_id}")
-            yield from found
+    def _found(self, instance_ids: list[str]) -> list[tuple[Region, Instance]]:
+        """Give the machines of these ids, each with its region: all, or ValueError."""
+        pairs = [
+            (each, found) for each in self._world.regions() for found in map(each.instances.get, instance_ids)
+        ]
+        known = [(region, instance) for region, instance in pairs if instance is not None]
+        missing = set(instance_ids) - {instance.instance_id for _, instance in known}
+        if missing:
+            raise ValueError(f"there is no machine {', '.join(sorted(missing))}")
+        return known
 
 
 def _machine(region: Region, instance: Instance) -> Document:

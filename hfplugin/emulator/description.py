@@ -46,7 +46,7 @@ def describe(instance: Instance) -> dict[str, Any]:
         "Architecture": blueprint.image.architecture,
         "RootDeviceType": "ebs",
         "RootDeviceName": next((each["DeviceName"] for each in blueprint.image.volumes), ""),
-        "BlockDeviceMappings": [_mapping(volume) for volume in instance.volumes],
+        "BlockDeviceMappings": [_mapping(volume) for volume in instance.volumes if instance.state != "pending"],
         "VirtualizationType": "hvm",
         "Hypervisor": "xen",
         "EnaSupport": True,
@@ -62,6 +62,8 @@ def describe(instance: Instance) -> dict[str, Any]:
     }
     if instance.reason.code:
         reply["StateReason"] = {"Code": instance.reason.code, "Message": str(instance.reason)}
+    elif instance.state == "pending":
+        reply["StateReason"] = {"Code": "pending", "Message": "pending"}
     if blueprint.purchase == SPOT and instance.spot_request:
         reply |= {"InstanceLifecycle": "spot", "SpotInstanceRequestId": instance.spot_request.request_id}
     return reply | (_network(instance) if instance.has_network else {})
@@ -78,6 +80,9 @@ def state_of(name: str) -> dict[str, Any]:
 
 def dns_name(instance: Instance) -> str:
     """Give the private DNS name, which us-east-1 forms in its own way.
+
+    API_Instance.html says that it "is not available until the instance enters the running state"; the answer that
+    the AWS CLI's documentation prints for run-instances has it for a pending machine, and so has this.
 
     Source: https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns.html
     """
@@ -129,7 +134,7 @@ def _network(instance: Instance) -> dict[str, Any]:
     }
     interfaces = blueprint.specification.get("NetworkInterfaces") or [{}]
     reply["NetworkInterfaces"] = [_interface(instance, each, number) for number, each in enumerate(interfaces)]
-    public = _public_address(instance, interfaces[0])
+    public = public_address(instance)
     return reply | ({"PublicIpAddress": public, "PublicDnsName": _public_name(instance, public)} if public else {})
 
 
@@ -154,8 +159,9 @@ def _interface(instance: Instance, asked: dict[str, Any], number: int) -> dict[s
     }
 
 
-def _public_address(instance: Instance, asked: dict[str, Any]) -> str:
-    """Give the public address of a machine that runs in a public subnet, or asked for one."""
+def public_address(instance: Instance) -> str:
+    """Give the public address of a machine that runs in a public subnet, or asked for one; else nothing."""
+    asked: dict[str, Any] = next(iter(instance.blueprint.specification.get("NetworkInterfaces", [])), {})
     is_public = asked.get("AssociatePublicIpAddress", instance.blueprint.subnet.is_public)
     if not is_public or instance.state != "running":
         return ""

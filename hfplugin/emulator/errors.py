@@ -7,6 +7,8 @@ from __future__ import annotations
 _STATUS = {
     "InsufficientInstanceCapacity": 500,
     "InsufficientAddressCapacity": 500,
+    "InsufficientCapacity": 500,
+    "InsufficientHostCapacity": 500,
     "InsufficientReservedInstanceCapacity": 500,
     "InsufficientVolumeCapacity": 500,
     "InternalError": 500,
@@ -43,3 +45,13 @@ def invalid(message: str) -> ServiceError:
 
 def conflicting(message: str) -> ServiceError:
     return ServiceError("InvalidParameterCombination", message)
+
+
+def malformed(code: str, value: str, prefix: str) -> ServiceError:
+    """Give the refusal of an id that does not look like one."""
+    return ServiceError(code, f'Invalid id: "{value}" (expecting "{prefix}-...")')
+
+
+def dry_run() -> ServiceError:
+    """Give the answer to a dry run of what would be done."""
+    return ServiceError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")

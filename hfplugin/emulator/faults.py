@@ -11,19 +11,29 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hfplugin.emulator.errors import ServiceError
 
-Kind = Literal["throttle", "error", "delay", "drop_before", "drop_after", "refuse", "hang"]
+Kind = Literal["throttle", "error", "delay", "drop_before", "drop_after", "refuse", "hang", "hang_after"]
 
-# What each service calls a throttled call. EC2's and Auto Scaling's: aws-semantics; others answer the common one.
-_THROTTLES = {"ec2": "RequestLimitExceeded", "autoscaling": "Throttling"}
+# What each service calls a throttled call; others, such as SSM and EventBridge, answer the common one. Sources:
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html,
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html,
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html (RequestThrottled)
+_THROTTLES = {
+    "ec2": "RequestLimitExceeded",
+    "autoscaling": "Throttling",
+    "iam": "Throttling",
+    "sts": "Throttling",
+    "sqs": "RequestThrottled",
+}
 _COMMON_THROTTLE = "ThrottlingException"
 
 
 class Fault(BaseModel):
     """One thing that goes wrong.
 
-    `throttle` and `error` answer instead of acting; `delay` answers late by `seconds`; `drop_before` closes the
-    connection without acting, `drop_after` acts and then closes it; `refuse` resets the connection at once, and
-    `hang` never answers (for `seconds`, if they are given): both are meant for whole regions.
+    `throttle` and `error` answer instead of acting; `delay` acts late by `seconds`; `drop_before` closes the
+    connection without acting, `drop_after` acts and then closes it; `refuse` closes the connection at once, and
+    `hang` never answers (for `seconds`, if they are given): both are meant for whole regions. `hang_after` acts
+    and then never answers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,7 +73,8 @@ class Fault(BaseModel):
         """Give the answer of a throttle or an error."""
         if self.kind == "throttle":
             code = self.code or _THROTTLES.get(service, _COMMON_THROTTLE)
-            return ServiceError(code, self.message or "Request limit exceeded.", self.status)
+            text = "Request limit exceeded." if service == "ec2" else "Rate exceeded"
+            return ServiceError(code, self.message or text, self.status)
         return ServiceError(self.code, self.message or f"{self.code} on command", self.status)
 
 

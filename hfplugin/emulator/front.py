@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import socket
-import struct
-import threading
+import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug import Request, Response
@@ -20,10 +20,10 @@ from werkzeug.test import run_wsgi_app
 
 from hfplugin.emulator import underneath
 from hfplugin.emulator.control import Control
-from hfplugin.emulator.errors import ServiceError
+from hfplugin.emulator.errors import ServiceError, dry_run
 from hfplugin.emulator.faults import Faults, Rule
 from hfplugin.emulator.journal import Call, Journal
-from hfplugin.emulator.operations import OPERATIONS
+from hfplugin.emulator.operations import OPERATIONS, OWNED
 from hfplugin.emulator.region import Region, World
 from hfplugin.emulator.wire import Params, Reply, protocol
 
@@ -34,16 +34,17 @@ _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _XML = "text/xml;charset=UTF-8"
 _JSON = "application/x-amz-json-1.1"
 
-# SO_LINGER on, for no time: closing sends a reset instead of an orderly end.
-_RESET = struct.pack("ii", 1, 0)
-
 # The services that speak XML; the others speak JSON.
 _QUERY = ("ec2", "autoscaling", "sts", "iam")
+
+# What a dry run of these says depends on their parameters; they refuse it by themselves. Of the others it checks
+# the permission, which everybody has here. Source: the parameter DryRun in EC2's API reference.
+_CHECKED = ("RunInstances", "CreateFleet")
 
 _GLANCE_SECONDS = 0.05
 
 
-class _Dropped(ConnectionError):
+class _DroppedError(ConnectionError):
     """The connection was closed in the caller's face."""
 
 
@@ -84,14 +85,16 @@ class Front:
         with self._world.lock:
             rule = self._faults.strike(asked.service, asked.region, asked.action)
         try:
-            early = self._strike(rule, asked, call, environ)
-            response = early or self._answered(asked, call, environ, body)
-            if rule and rule.fault.kind == "drop_after":
-                call.outcome = "drop_after"
-                _hang_up(environ)
+            self._strike(rule, asked, call, environ)
+            response = self._answered(asked, call, environ, body)
         except ServiceError as error:
             call.outcome = error.code
             response = _refusal(asked, error)
+        if rule and rule.fault.kind in ("drop_after", "hang_after"):
+            call.outcome = rule.fault.kind
+            if rule.fault.kind == "hang_after":
+                self._wait(rule)
+            _hang_up(environ)
         return response
 
     def _noted(self, asked: _Asked) -> Call:
@@ -101,29 +104,31 @@ class Front:
             self._journal.note(call)
         return call
 
-    def _strike(self, rule: Rule | None, asked: _Asked, call: Call, environ: Environment) -> Response | None:
+    def _strike(self, rule: Rule | None, asked: _Asked, call: Call, environ: Environment) -> None:
         """Let a fault do what it does before the call acts. Raises what the caller is to hear."""
         if rule is None:
-            return None
+            return
+        self._parsed(asked, call)
         fault = rule.fault
         if fault.kind in ("throttle", "error"):
-            self._parsed(asked, call)
             raise fault.error(asked.service)
         if fault.kind == "delay":
-            threading.Event().wait(fault.seconds)
+            resets = self._world.resets
+            self._wait(rule)
+            if self._world.resets != resets:
+                _hang_up(environ)  # what it was to act on is gone
         if fault.kind in ("drop_before", "refuse", "hang"):
             call.outcome = fault.kind
             if fault.kind == "hang":
-                self._wait_for_nothing(rule)
+                self._wait(rule)
             _hang_up(environ)
-        return None
 
-    def _wait_for_nothing(self, rule: Rule) -> None:
+    def _wait(self, rule: Rule) -> None:
         """Wait until the fault is lifted or its time is over."""
-        left = rule.fault.seconds
-        while self._faults.stands(rule.number) and (left is None or left > 0):
-            threading.Event().wait(_GLANCE_SECONDS)
-            left = None if left is None else left - _GLANCE_SECONDS
+        seconds = rule.fault.seconds
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        while self._faults.stands(rule.number) and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _GLANCE_SECONDS))
 
     def _parsed(self, asked: _Asked, call: Call) -> Params:
         """Read a call's parameters, as far as its service is known, and note them."""
@@ -135,31 +140,38 @@ class Front:
 
     def _answered(self, asked: _Asked, call: Call, environ: Environment, body: bytes) -> Response:
         params = self._parsed(asked, call)
+        if asked.service not in OPERATIONS:
+            return self._passed_on(call, environ, body)  # without the lock: a queue may keep its caller waiting
         with self._world.lock:
             self._world.clock.catch_up()
             region = self._region(asked, call, environ)
-            if region is not None and self._world.settings.invents:
+            if self._world.settings.invents:
                 region.moto.invent(_texts(params))
-            operation = OPERATIONS.get(asked.service, {}).get(asked.action)
-            if operation is None or region is None:
-                response = self._by_moto(environ, body)
-                call.outcome = "ok" if response.status_code < 400 else str(response.status_code)
-                call.has_acted = response.status_code < 400
-                return response
+            operation = OPERATIONS[asked.service].get(asked.action)
+            if operation is None and asked.service in OWNED:
+                text = f"The emulator does not have {asked.action} of {asked.service}."
+                raise ServiceError("InvalidAction", text)
+            if operation is None:
+                return self._passed_on(call, environ, body)
+            if params.get("DryRun") and asked.action not in _CHECKED:
+                raise dry_run()
             reply: Reply = operation(region, params)
             call.has_acted = True
             return Response(protocol(asked.service).answer(asked.action, reply), mimetype=_XML)
 
-    def _region(self, asked: _Asked, call: Call, environ: Environment) -> Region | None:
-        """Give the region that is asked; a service that has none gives None. No such region: no such host."""
-        if asked.service not in OPERATIONS:
-            return None
+    def _region(self, asked: _Asked, call: Call, environ: Environment) -> Region:
+        """Give the region that is asked. No such region: no such host."""
         try:
             return self._world.region(call.account, asked.region)
         except KeyError:
             call.outcome = "refuse"
             _hang_up(environ)
-            return None
+
+    def _passed_on(self, call: Call, environ: Environment, body: bytes) -> Response:
+        response = self._by_moto(environ, body)
+        call.outcome = "ok" if response.status_code < 400 else str(response.status_code)
+        call.has_acted = response.status_code < 400
+        return response
 
     def _by_moto(self, environ: Environment, body: bytes) -> Response:
         inner = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
@@ -212,9 +224,8 @@ def _refusal(asked: _Asked, error: ServiceError) -> Response:
     return Response(answer, status=error.status, mimetype=_JSON)
 
 
-def _hang_up(environ: Environment) -> None:
-    """Reset the connection."""
+def _hang_up(environ: Environment) -> NoReturn:
+    """End the connection without an answer."""
     connection: socket.socket = environ["werkzeug.socket"]
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    connection.close()
-    raise _Dropped
+    connection.shutdown(socket.SHUT_RDWR)  # closing alone waits for the server's own files
+    raise _DroppedError

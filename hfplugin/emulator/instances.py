@@ -11,7 +11,7 @@ from hfplugin.emulator.blueprint import Blueprint
 from hfplugin.emulator.capacity import SPOT
 from hfplugin.emulator.clock import moment
 from hfplugin.emulator.description import describe
-from hfplugin.emulator.errors import ServiceError
+from hfplugin.emulator.errors import ServiceError, malformed
 from hfplugin.emulator.wire import Written, protocol
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Reason(NamedTuple):
 
 USER = Reason("Client.UserInitiatedShutdown", "User initiated shutdown")
 SPOT_RECLAIM = Reason("Server.SpotInstanceTermination", "Spot instance termination")
+SPOT_STOP = Reason("Server.SpotInstanceShutdown", "Spot instance shutdown")
 NO_REASON = Reason("", "")
 
 
@@ -152,17 +153,17 @@ class Instances:
     def require(self, instance_ids: Iterable[str]) -> list[Instance]:
         """Give the machines of these ids; none twice. Raises InvalidInstanceID naming all that are not known."""
         wanted = list(dict.fromkeys(instance_ids))
-        malformed = [each for each in wanted if not _is_id(each)]
-        if malformed:
-            raise ServiceError("InvalidInstanceID.Malformed", f'Invalid id: "{malformed[0]}"')
+        for each in wanted:
+            if not _is_id(each.rstrip()):
+                raise malformed("InvalidInstanceID.Malformed", each, "i")
         found = [self._by_id.get(each) for each in wanted]
         known = [each for each in found if each is not None and self.is_visible(each)]
         if len(known) < len(wanted):
             seen = {each.instance_id for each in known}
             unknown = [each for each in wanted if each not in seen]
             plural = len(unknown) > 1
-            text = f"The instance ID{'s' if plural else ''} '{', '.join(unknown)}' do{'' if plural else 'es'} not exist"
-            raise ServiceError("InvalidInstanceID.NotFound", text)
+            text = f"The instance ID{'s' if plural else ''} '{', '.join(unknown)}'"
+            raise ServiceError("InvalidInstanceID.NotFound", f"{text} {'do' if plural else 'does'} not exist")
         return known
 
     def is_visible(self, instance: Instance) -> bool:
@@ -171,6 +172,10 @@ class Instances:
     def visible(self) -> Iterator[Instance]:
         """Go through what a Describe shows."""
         return (each for each in self._by_id.values() if self.is_visible(each))
+
+    def alive(self) -> Iterator[Instance]:
+        """Go through the machines that cost."""
+        return (each for each in self._by_id.values() if each.is_alive)
 
     def every(self) -> Iterator[Instance]:
         """Go through every machine ever launched."""
@@ -210,6 +215,8 @@ class Instances:
         stopping = [each for each in instances if each.state in ("pending", "running")]
         self._change(stopping, "stopping", reason)
         for each in stopping:
+            if each.spot_request:
+                each.spot_request.pause(reason)
             if each.owner:
                 each.owner.lost(each)
         self._region.clock.after(self._region.settings.shutdown_seconds, lambda: self._halt(stopping))
@@ -220,6 +227,9 @@ class Instances:
     def start(self, instances: Iterable[Instance]) -> None:
         starting = [each for each in instances if each.state == "stopped"]
         self._change(starting, "pending", NO_REASON)
+        for each in starting:
+            if each.spot_request:
+                each.spot_request.resume(self._region.clock.now)
         self._region.clock.after(self._region.settings.boot_seconds, lambda: self._boot(starting))
 
     def _change(self, instances: list[Instance], state: str, reason: Reason = NO_REASON) -> None:
@@ -228,8 +238,7 @@ class Instances:
             each.state, each.state_since, each.written = state, now, None
             if reason is not NO_REASON or state in ("pending", "running"):
                 each.reason = reason
-                when = f" ({moment(now):%Y-%m-%d %H:%M:%S} GMT)"
-                each.transition = f"{reason.text if reason is USER else reason.code}{when}" if reason.code else ""
+                each.transition = _transition(reason, now)
         self._region.tell(instances, state)
 
     def tag(self, instance: Instance, tags: dict[str, str], gone: Iterable[str] = ()) -> None:
@@ -245,6 +254,15 @@ class Instances:
         if instance.written is None:
             instance.written = protocol("ec2").element("Instance", describe(instance))
         return instance.written
+
+
+def _transition(reason: Reason, now: float) -> str:
+    """Give StateTransitionReason, which says in other words what StateReason says.
+
+    Its texts are documented nowhere; these two were seen.
+    """
+    by_whom = {USER: "User initiated", SPOT_RECLAIM: "Service initiated"}.get(reason)
+    return f"{by_whom} ({moment(now):%Y-%m-%d %H:%M:%S} GMT)" if by_whom else reason.code
 
 
 def _vanish(instances: Iterable[Instance]) -> None:

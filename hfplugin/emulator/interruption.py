@@ -1,6 +1,12 @@
 """What the cloud does to machines by itself: notices, reclaims, failures, and the events that tell of them.
 
-Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
+During the notice a spot request is marked-for-termination and active; after the reclaim it is
+instance-terminated-no-capacity and closed. The documentation also knows the direct way: for a lack of capacity the
+status becomes instance-terminated-no-capacity at once, and the machine runs for two minutes under it. Clients have
+to understand both; the emulator goes the one in which a poll can see the notice.
+
+Sources: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html,
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html
 """
 
 from __future__ import annotations
@@ -11,7 +17,7 @@ from typing import TYPE_CHECKING
 from hfplugin.emulator import underneath
 from hfplugin.emulator.capacity import SPOT
 from hfplugin.emulator.errors import ServiceError
-from hfplugin.emulator.instances import SPOT_RECLAIM, Instance
+from hfplugin.emulator.instances import SPOT_RECLAIM, SPOT_STOP, Instance
 
 if TYPE_CHECKING:
     from hfplugin.emulator.region import Region
@@ -27,17 +33,30 @@ _STATE_CHANGE = "EC2 Instance State-change Notification"
 
 
 def interrupt(region: Region, instance: Instance, notice_seconds: float = NOTICE_SECONDS) -> None:
-    """Give a spot machine its notice, and take it back when the notice has run out."""
+    """Give a spot machine its notice, and terminate or stop it when the notice has run out.
+
+    Hibernation, which is stopping here, begins with the notice.
+    """
     if instance.blueprint.purchase != SPOT or instance.spot_request is None:
         raise ServiceError(
             "InvalidParameterValue", f"{instance.instance_id} is no spot machine: nothing interrupts it"
         )
-    if not instance.is_alive:
+    if instance.state not in ("pending", "running"):
         return
-    message = "Your Spot Instance is marked for termination because there is no Spot capacity available."
-    instance.spot_request.mark("marked-for-termination", message, region.clock.now)
-    put(region, _WARNING, instance, {"instance-action": "terminate"})
-    region.clock.after(notice_seconds, lambda: region.instances.terminate([instance], SPOT_RECLAIM))
+    action = instance.blueprint.interruption
+    end = "termination" if action == "terminate" else "stop"
+    message = f"Your Spot Instance is marked for {end} because there is no Spot capacity available."
+    instance.spot_request.mark(f"marked-for-{end}", message, region.clock.now)
+    put(region, _WARNING, instance, {"instance-action": action})
+    delay = 0.0 if action == "hibernate" else notice_seconds
+    region.clock.after(delay, lambda: _take_back(region, instance))
+
+
+def _take_back(region: Region, instance: Instance) -> None:
+    if instance.blueprint.interruption == "terminate":
+        region.instances.terminate([instance], SPOT_RECLAIM)
+    else:
+        region.instances.stop([instance], SPOT_STOP)
 
 
 def recommend(region: Region, instance: Instance) -> None:

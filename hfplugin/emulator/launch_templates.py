@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from hfplugin.emulator import ids
 from hfplugin.emulator.clock import moment
-from hfplugin.emulator.errors import ServiceError, invalid, missing
-from hfplugin.emulator.specification import Specification, as_list, merge
+from hfplugin.emulator.errors import ServiceError, conflicting, invalid, malformed, missing
+from hfplugin.emulator.specification import Specification, as_list
 
 if TYPE_CHECKING:
     from hfplugin.emulator.region import Region
 
 _ID = re.compile(r"lt-[0-9a-f]{8}(?:[0-9a-f]{9})?")
 _NAME = re.compile(r"[a-zA-Z0-9().\-/_]{3,128}")
+
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-launch-templates.html: of an account in a region.
+_MOST_TEMPLATES = 5000
+_MOST_VERSIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,9 @@ class LaunchTemplate:
     latest: int = 0
 
     def add(self, data: Specification, description: str, now: float) -> Version:
+        if self.latest >= _MOST_VERSIONS:
+            text = f"The launch template {self.template_id} has the most versions that it can have."
+            raise ServiceError("MaxTemplateVersionLimitExceeded", text)
         self.latest += 1
         made = Version(self.template_id, self.latest, data, description, now)
         self.versions[self.latest] = made
@@ -55,10 +62,8 @@ class LaunchTemplate:
         """Give a version by its number, $Latest or $Default; without any, the default one."""
         found = self.versions.get(self._number(number or "$Default"))
         if found is None:
-            raise ServiceError(
-                "InvalidLaunchTemplateId.VersionNotFound",
-                f"Could not find the specified version {number} for the launch template with ID {self.template_id}.",
-            )
+            text = f"Could not find the specified version {number} for the launch template with ID"
+            raise ServiceError("InvalidLaunchTemplateId.VersionNotFound", f"{text} {self.template_id}.")
         return found
 
     def _number(self, number: str) -> int:
@@ -111,6 +116,9 @@ class LaunchTemplates:
             raise ServiceError(
                 "InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use."
             )
+        if len(self._by_id) >= self._region.settings.quotas.get("launch-templates", _MOST_TEMPLATES):
+            text = "You've reached your quota for launch templates in this region."
+            raise ServiceError("MaxTemplateLimitExceeded", text)
         now = self._region.clock.now
         made = LaunchTemplate(ids.new("lt"), name, now, tags)
         made.add(data, description, now)
@@ -120,9 +128,13 @@ class LaunchTemplates:
     def add_version(
         self, template: LaunchTemplate, source: str | None, data: Specification, description: str
     ) -> Version:
-        """Add a version: the source version's data, if one is named, with this data over it."""
-        base = template.version(source).data if source else {}
-        return template.add(merge(base, data), description, self._region.clock.now)
+        """Add a version: the source version's data, if one is named, but for what is given anew.
+
+        What is given takes the place of the whole parameter of the name; the documentation says "overwrite",
+        and not how deep.
+        """
+        base = _inherited(template.version(source).data) if source else {}
+        return template.add({**base, **data}, description, self._region.clock.now)
 
     def delete(self, template: LaunchTemplate) -> None:
         del self._by_id[template.template_id]
@@ -139,14 +151,12 @@ class LaunchTemplates:
         if bool(template_id) == bool(name):
             if not name:
                 raise missing("LaunchTemplateId or LaunchTemplateName")
-            raise invalid("Specify the ID or the name of a launch template, not both")
+            raise conflicting("Specify the ID or the name of a launch template, not both")
         return self._named(name) if name else self._with_id(str(template_id))
 
     def _with_id(self, template_id: str) -> LaunchTemplate:
         if not _ID.fullmatch(template_id):
-            raise ServiceError(
-                "InvalidLaunchTemplateId.Malformed", f"The launch template ID '{template_id}' is malformed"
-            )
+            raise malformed("InvalidLaunchTemplateId.Malformed", template_id, "lt")
         if template_id not in self._by_id:
             raise ServiceError(
                 "InvalidLaunchTemplateId.NotFound",
@@ -166,3 +176,17 @@ class LaunchTemplates:
     def version(self, reference: dict[str, Any]) -> Version:
         """Give the version that a launch names."""
         return self.require(reference).version(reference.get("Version"))
+
+
+def _inherited(data: Specification) -> Specification:
+    """Give what a new version takes over: all but the snapshots of volumes.
+
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplateVersion.html
+    """
+    if "BlockDeviceMappings" not in data:
+        return data
+    mappings = []
+    for each in data["BlockDeviceMappings"]:
+        volume = {name: value for name, value in each.get("Ebs", {}).items() if name != "SnapshotId"}
+        mappings.append({**each, "Ebs": volume} if "Ebs" in each else each)
+    return {**data, "BlockDeviceMappings": mappings}

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hfplugin.emulator.api import (
+    attributes,
+    auto_scaling,
+    auto_scaling_members,
+    fleets,
     instances,
     launch_templates,
     machine_types,
     reservations,
+    spot_fleets,
     spot_requests,
     tags,
     volumes,
@@ -21,13 +26,19 @@ Operation = Callable[[Region, Params], Reply]
 # By service and action.
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "ec2": {
+        **attributes.OPERATIONS,
+        **fleets.OPERATIONS,
         **instances.OPERATIONS,
         **launch_templates.OPERATIONS,
         **machine_types.OPERATIONS,
         **reservations.OPERATIONS,
+        **spot_fleets.OPERATIONS,
         **spot_requests.OPERATIONS,
         **tags.OPERATIONS,
         **volumes.OPERATIONS,
     },
-    "autoscaling": {},
+    "autoscaling": {**auto_scaling.OPERATIONS, **auto_scaling_members.OPERATIONS},
 }
+
+# The services of which moto answers nothing: its groups know nothing of the emulator's machines.
+OWNED = frozenset({"autoscaling"})

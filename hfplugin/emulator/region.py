@@ -10,6 +10,9 @@ from hfplugin.emulator import catalogue, interruption, underneath
 from hfplugin.emulator.blueprint import Blueprint
 from hfplugin.emulator.capacity import SPOT, Capacity
 from hfplugin.emulator.clock import Clock
+from hfplugin.emulator.fleets.ec2_fleets import Fleets
+from hfplugin.emulator.fleets.spot_fleets import SpotFleets
+from hfplugin.emulator.groups.registry import Groups
 from hfplugin.emulator.instances import Instance, Instances
 from hfplugin.emulator.launch_templates import LaunchTemplates
 from hfplugin.emulator.reservations import PlacementGroups, Reservations
@@ -36,6 +39,9 @@ class Region:
         self.launch_templates = LaunchTemplates(self)
         self.reservations = Reservations(self)
         self.placement_groups = PlacementGroups(self)
+        self.fleets = Fleets(self)
+        self.spot_fleets = SpotFleets(self)
+        self.groups = Groups(self)
 
     @property
     def settings(self) -> Settings:
@@ -65,7 +71,7 @@ class Region:
                 "tags": each.tags,
             }
             for each in self.launch_templates.every()
-        ]
+        ] + [each.holding() for held in (self.fleets, self.spot_fleets, self.groups) for each in held.every()]
 
     def tell(self, instances: Iterable[Instance], state: str) -> None:
         """Let those who listen know that machines changed their state."""
@@ -80,6 +86,7 @@ class World:
         self.lock = threading.RLock()
         self.clock = Clock()
         self.settings = Settings()
+        self.resets = 0
         self._regions: dict[tuple[str, str], Region] = {}
 
     def region(self, account: str, name: str) -> Region:
@@ -100,6 +107,7 @@ class World:
 
     def reset(self) -> None:
         """Forget every resource, plan and setting; the clock goes on."""
+        self.resets += 1
         underneath.reset()
         self._regions.clear()
         self.clock.forget()

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from hfplugin.emulator import catalogue
-from hfplugin.emulator.errors import missing
+from hfplugin.emulator.errors import conflicting, missing
 
 Requirements = dict[str, Any]
 _Description = catalogue.Description
@@ -20,11 +20,14 @@ def matching(requirements: Requirements, architectures: Sequence[str] = ()) -> l
     """Give the types that meet the requirements, the smallest first.
 
     Ranges of vCPUs and memory are required; what else is left out has AWS's default: current and older
-    generations, no bare metal and no burstable machines, no accelerators excluded.
+    generations, no bare metal and no burstable machines, no accelerators excluded. Ranges of network bandwidth
+    and EBS bandwidth, names and makers of accelerators, and price protection are not looked at.
     """
     for name in ("VCpuCount", "MemoryMiB"):
         if "Min" not in requirements.get(name, {}):
             raise missing(f"InstanceRequirements.{name}.Min")
+    if requirements.get("AllowedInstanceTypes") and requirements.get("ExcludedInstanceTypes"):
+        raise conflicting("AllowedInstanceTypes and ExcludedInstanceTypes cannot be specified together")
     found = [each for each in catalogue.every() if _meets(each, requirements, architectures)]
     found.sort(key=lambda each: (catalogue.on_demand_price(each["InstanceType"]), each["InstanceType"]))
     return [each["InstanceType"] for each in found]
@@ -94,4 +97,6 @@ _RANGES: dict[str, Callable[[_Description], float]] = {
     "MemoryMiB": lambda each: float(each["MemoryInfo"]["SizeInMiB"]),
     "MemoryGiBPerVCpu": _memory_per_vcpu,
     "AcceleratorCount": _accelerators,
+    "NetworkInterfaceCount": lambda each: float(each["NetworkInfo"]["MaximumNetworkInterfaces"]),
+    "TotalLocalStorageGB": lambda each: float(each.get("InstanceStorageInfo", {}).get("TotalSizeInGB", 0)),
 }

@@ -34,7 +34,10 @@ class Settings(BaseModel):
     retry_seconds: Annotated[float, Field(gt=0)] = 60.0
     # Machines that a pool can hold at a time; a pool without a number holds any.
     capacity: dict[str, Count] = {}
-    # Per account and region: on-demand-vcpus, spot-vcpus, fleets, spot-fleets, groups. Without a number: no limit.
+    # Pools that do not exist: patterns of REGION/TYPE/ZONE whose zone does not offer the type at all.
+    unoffered: tuple[str, ...] = ()
+    # Per account and region: on-demand-vcpus, spot-vcpus, fleets, spot-fleets, groups,
+    # launch-templates. Without a number: no limit, but AWS's own for launch templates.
     quotas: dict[str, Count] = {}
     # Dollars an hour; without a number, a price of our own making.
     prices: dict[str, Annotated[float, Field(gt=0)]] = {}
@@ -45,6 +48,10 @@ class Settings(BaseModel):
         """Give a pool's number, and whether both purchase types share it."""
         fit = _last_fit(self.capacity, pool, purchase)
         return (self.capacity[fit], fnmatchcase(pool, fit)) if fit else None
+
+    def offers(self, pool: str) -> bool:
+        """Say whether a pool's zone has its type, even if none can be had now."""
+        return not any(fnmatchcase(pool, pattern) for pattern in self.unoffered)
 
     def price_of(self, pool: str, purchase: str) -> float | None:
         fit = _last_fit(self.prices, pool, purchase)

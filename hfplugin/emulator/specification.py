@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from hfplugin.emulator.errors import ServiceError, conflicting
+from hfplugin.emulator.errors import ServiceError, conflicting, invalid
 
 if TYPE_CHECKING:
     from hfplugin.emulator.region import Region
@@ -16,6 +17,17 @@ Specification = dict[str, Any]
 _KEYED = {"BlockDeviceMappings": "DeviceName", "NetworkInterfaces": "DeviceIndex"}
 _STRUCTURES = ("MetadataOptions", "Placement", "CpuOptions", "InstanceMarketOptions", "Monitoring")
 
+# What an override calls by the same name.
+_OVERRIDDEN = (
+    "InstanceType",
+    "ImageId",
+    "InstanceRequirements",
+    "BlockDeviceMappings",
+    "KeyName",
+    "IamInstanceProfile",
+    "MetadataOptions",
+)
+
 
 def of_call(region: Region, params: Specification) -> Specification:
     """Give what a RunInstances call asks for: its parameters over its launch template's.
@@ -26,12 +38,7 @@ def of_call(region: Region, params: Specification) -> Specification:
     own = {name: value for name, value in params.items() if name != "LaunchTemplate"}
     if template is None:
         return own
-    base = of_template(region, template)
-    if "SubnetId" in own and base.get("NetworkInterfaces"):
-        raise conflicting(
-            "Network interfaces and an instance-level subnet ID may not be specified on the same request"
-        )
-    return merge(base, own)
+    return merge(of_template(region, template), own)
 
 
 def of_template(region: Region, reference: dict[str, str]) -> Specification:
@@ -69,13 +76,30 @@ def _merge_list(base: list[dict[str, Any]], over: list[dict[str, Any]], key: str
     return list(by_key.values())
 
 
+def contradiction(specification: Specification) -> ServiceError | None:
+    """Give what EC2 says to interfaces beside what belongs into them; None when there is no such thing.
+
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html (NetworkInterface.N)
+    """
+    beside = {
+        "SubnetId": "subnet ID",
+        "SecurityGroupIds": "security groups",
+        "SecurityGroups": "security groups",
+        "PrivateIpAddress": "private IP address",
+    }
+    what = next((text for name, text in beside.items() if specification.get(name)), "")
+    if not what or not specification.get("NetworkInterfaces"):
+        return None
+    return conflicting(f"Network interfaces and an instance-level {what} may not be specified on the same request")
+
+
 def override(base: Specification, override: dict[str, Any]) -> Specification:
     """Lay a fleet's override over a launch template: what is named the same, and the zone and the subnet.
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_FleetLaunchTemplateOverridesRequest.html
     """
     laid = dict(base)
-    for name in ("InstanceType", "ImageId", "InstanceRequirements", "BlockDeviceMappings"):
+    for name in _OVERRIDDEN:
         if name in override:
             laid = merge(laid, {name: override[name]})
     if override.get("SubnetId"):
@@ -94,6 +118,14 @@ def in_subnet(base: Specification, subnet_id: str) -> Specification:
     return {**base, "NetworkInterfaces": [{**first, "SubnetId": subnet_id}, *others]}
 
 
+def check_tagged(specification: Specification, kinds: Collection[str]) -> None:
+    """Refuse tags for what the call does not make."""
+    for each in specification.get("TagSpecifications", []):
+        kind = each.get("ResourceType", "")
+        if kind not in kinds:
+            raise invalid(f"'{kind}' is not a valid taggable resource type for this operation.")
+
+
 def tags(specification: Specification, kind: str) -> dict[str, str]:
     """Give the tags for resources of a kind."""
     found: dict[str, str] = {}
@@ -104,16 +136,17 @@ def tags(specification: Specification, kind: str) -> dict[str, str]:
 
 
 def checked_tags(tags: dict[str, str]) -> dict[str, str]:
-    """Give the tags if EC2 takes them.
+    """Give the tags if EC2 takes them all; its own, which begin with aws:, are not among them.
 
-    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions
+    Sources: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions,
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Tag.html (the lengths)
     """
     for key, value in tags.items():
         if key.lower().startswith("aws:"):
             raise ServiceError(
                 "InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use"
             )
-        if not 0 < len(key) <= 127 or len(value) > 255:
+        if not 0 < len(key) <= 127 or len(value) > 256:
             raise ServiceError("InvalidParameterValue", f"Tag {key} exceeds the maximum length")
     if len(tags) > 50:
         raise ServiceError("TagLimitExceeded", "The maximum number of tags for a resource has been reached.")

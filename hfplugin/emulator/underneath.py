@@ -6,14 +6,16 @@ The one place that knows moto's backends from inside; pinned, because they are n
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
+import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from moto.core.base_backend import BackendDict
+from moto.core.exceptions import ServiceException
 from moto.core.model_instances import reset_model_data
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
@@ -22,7 +24,7 @@ from moto.iam.models import get_account_id_from, iam_backends
 from moto.ssm.models import ssm_backends
 from moto.utilities.utils import get_partition
 
-from hfplugin.emulator.errors import ServiceError, invalid
+from hfplugin.emulator.errors import ServiceError, invalid, malformed
 
 # The image that every region has from the start, and the one for Arm machines.
 IMAGE_ID = "ami-0123456789abcdef0"
@@ -38,6 +40,12 @@ DEFAULT_ACCOUNT = "123456789012"
 _PUBLIC_PARAMETERS = "/aws/service/"
 
 _ID = re.compile(r"(ami|subnet|sg)-[0-9a-f]{8}(?:[0-9a-f]{9})?")
+
+_MALFORMED = {
+    "ami": "InvalidAMIID.Malformed",
+    "subnet": "InvalidSubnetID.Malformed",
+    "sg": "InvalidGroupId.Malformed",
+}
 
 
 class Image(NamedTuple):
@@ -94,6 +102,7 @@ class Underneath:
         self.region = region
         self._ec2: Any = ec2_backends[account][region]
         self._addresses: dict[str, _Addresses] = {}
+        self._invented_images: set[str] = set()
         for image_id, architecture in _IMAGES.items():
             self.add_image(image_id, architecture)
 
@@ -102,8 +111,7 @@ class Underneath:
         return sorted(zone.name for zone in self._ec2.describe_availability_zones())
 
     def image(self, image_id: str) -> Image:
-        if not re.fullmatch(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?", image_id):
-            raise ServiceError("InvalidAMIID.Malformed", f'Invalid id: "{image_id}"')
+        _check_id(image_id, "ami")
         found = self._ec2.amis.get(image_id)
         if found is None:
             raise ServiceError("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
@@ -132,7 +140,12 @@ class Underneath:
             found.id, found.vpc_id, found.availability_zone, str(found.map_public_ip_on_launch).lower() == "true"
         )
 
+    def zone_of(self, subnet_id: str) -> str:
+        """Give a subnet's zone; empty when there is no such subnet."""
+        return next((zone for zone, subnets in self._ec2.subnets.items() if subnet_id in subnets), "")
+
     def _found_subnet(self, subnet_id: str) -> Any:
+        _check_id(subnet_id, "subnet")
         for subnets in self._ec2.subnets.values():
             if subnet_id in subnets:
                 return subnets[subnet_id]
@@ -162,25 +175,27 @@ class Underneath:
     def free_address(self, subnet_id: str, address: str) -> None:
         self._addresses[subnet_id].give_back(address)
 
-    def groups(self, vpc_id: str, group_ids: Iterable[str]) -> list[dict[str, str]]:
+    def groups(self, subnet: Subnet, group_ids: Iterable[str]) -> list[dict[str, str]]:
         """Give security groups as a machine shows them; none asked for: the network's default one."""
-        known = self._ec2.groups.get(vpc_id, {})
+        known = self._ec2.groups.get(subnet.vpc_id, {})
         ids = list(group_ids) or [group.id for group in known.values() if group.name == "default"]
-        found = []
+        self._check_groups(ids)
         for group_id in ids:
             if group_id not in known:
-                self._explain_group(vpc_id, group_id)
-            found.append({"GroupId": group_id, "GroupName": known[group_id].name})
-        return found
+                text = f"Security group {group_id} and subnet {subnet.subnet_id} belong to different networks."
+                raise ServiceError("InvalidParameter", text)
+        return [{"GroupId": group_id, "GroupName": known[group_id].name} for group_id in ids]
 
-    def _explain_group(self, vpc_id: str, group_id: str) -> None:
-        if any(group_id in groups for groups in self._ec2.groups.values()):
-            raise ServiceError(
-                "InvalidParameter", f"Security group {group_id} and subnet belong to different networks."
-            )
-        raise ServiceError(
-            "InvalidGroup.NotFound", f"The security group '{group_id}' does not exist in VPC '{vpc_id}'"
-        )
+    def _check_groups(self, group_ids: list[str]) -> None:
+        """Refuse groups that are in no network."""
+        for group_id in group_ids:
+            _check_id(group_id, "sg")
+        every = {group_id for groups in self._ec2.groups.values() for group_id in groups}
+        unknown = [f"'{group_id}'" for group_id in group_ids if group_id not in every]
+        if unknown:
+            plural = len(unknown) > 1
+            text = f"The security group{'s' if plural else ''} {', '.join(unknown)}"
+            raise ServiceError("InvalidGroup.NotFound", f"{text} {'do' if plural else 'does'} not exist")
 
     def group_id(self, name: str, vpc_id: str) -> str:
         for group in self._ec2.groups.get(vpc_id, {}).values():
@@ -201,9 +216,8 @@ class Underneath:
             if profile.get("Name") == found.name or profile.get("Arn") == found.arn:
                 return found.arn, found.id
         kind, value = ("ARN", profile["Arn"]) if profile.get("Arn") else ("name", profile.get("Name"))
-        raise invalid(
-            f"Value ({value}) for parameter iamInstanceProfile.{kind.lower()} is invalid. Invalid IAM Instance Profile {kind}"
-        )
+        what = f"Value ({value}) for parameter iamInstanceProfile.{kind.lower()} is invalid."
+        raise invalid(f"{what} Invalid IAM Instance Profile {kind}")
 
     def parameter(self, reference: str) -> str:
         """Give what `resolve:ssm:NAME[:VERSION or LABEL]` stands for."""
@@ -236,20 +250,36 @@ class Underneath:
     @property
     def has_rules(self) -> bool:
         """Whether any rule waits on the default event bus."""
-        return bool(events_backends[self.account][self.region].describe_event_bus("default").rules)
+        return bool(self._rules())
+
+    def _rules(self) -> list[Any]:
+        bus: Any = events_backends[self.account][self.region].describe_event_bus("default")
+        return [rule for rule in bus.rules.values() if rule.state == "ENABLED"]
 
     def put_event(
         self, source: str, kind: str, resources: list[str], detail: dict[str, Any], when: datetime
     ) -> None:
-        """Put an event on the default bus, for the rules that are there."""
+        """Give an event to the rules that are there.
+
+        Not by moto's own PutEvents, which leaves out the account. A target that is gone gets nothing, and nobody
+        hears of it, as with EventBridge.
+        """
         event = {
-            "Source": source,
-            "DetailType": kind,
-            "Resources": resources,
-            "Detail": json.dumps(detail),
-            "Time": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": kind,
+            "source": source,
+            "account": self.account,
+            "time": when.timestamp(),  # moto writes it out
+            "region": self.region,
+            "resources": resources,
+            "detail": detail,
         }
-        events_backends[self.account][self.region].put_events([event])
+        for rule in self._rules():
+            is_shaped = any("InputTransformer" in target for target in rule.targets)
+            with suppress(ServiceException):
+                more = {"ingestion-time": when.timestamp()} if is_shaped else {}
+                rule.send_to_targets({**event, **more}, transform_input=is_shaped)
 
     def invent(self, values: Iterable[str]) -> None:
         """Make up the images, subnets and security groups that are named and do not exist."""
@@ -259,7 +289,14 @@ class Underneath:
                 getattr(self, f"_invent_{match[1]}")(value)
 
     def _invent_ami(self, image_id: str) -> None:
-        self.add_image(image_id)
+        if image_id not in self._ec2.amis:
+            self.add_image(image_id)
+            self._invented_images.add(image_id)
+
+    def suit_image(self, image_id: str, architectures: Sequence[str]) -> None:
+        """Let an image that was made up be for machines of these architectures."""
+        if image_id in self._invented_images and self._ec2.amis[image_id].architecture not in architectures:
+            self._ec2.amis[image_id].architecture = architectures[0]
 
     def _invent_subnet(self, subnet_id: str) -> None:
         """Make a subnet of the default network, in the zone that has the fewest."""
@@ -292,3 +329,9 @@ class Underneath:
         name = profile.get("Name") or profile.get("Arn", "").rpartition("/")[2]
         if name and all(found.name != name for found in iam.get_instance_profiles()):
             iam.create_instance_profile(name, "/", role_names=[])
+
+
+def _check_id(text: str, prefix: str) -> None:
+    match = _ID.fullmatch(text)
+    if match is None or match[1] != prefix:
+        raise malformed(_MALFORMED[prefix], text, prefix)

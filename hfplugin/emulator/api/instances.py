@@ -9,17 +9,20 @@ from typing import Any
 from hfplugin.emulator import filters
 from hfplugin.emulator.blueprint import Blueprint, draw
 from hfplugin.emulator.capacity import SPOT, Grant
-from hfplugin.emulator.description import dns_name, state, state_of
-from hfplugin.emulator.errors import ServiceError, conflicting, invalid, missing
+from hfplugin.emulator.clock import moment
+from hfplugin.emulator.description import dns_name, public_address, state, state_of
+from hfplugin.emulator.errors import ServiceError, conflicting, dry_run, invalid, missing
 from hfplugin.emulator.instances import Instance, Origin
 from hfplugin.emulator.region import Region
-from hfplugin.emulator.specification import of_call
+from hfplugin.emulator.specification import check_tagged, of_call
 from hfplugin.emulator.wire import Params, Reply
 
 _CALL_ONLY = ("MinCount", "MaxCount", "ClientToken", "DryRun")
 
+# What RunInstances makes and tags.
+_TAGGED = ("instance", "volume", "spot-instances-request", "network-interface")
+
 _PAGE = (5, 1000)
-_STATUS_IDS = 100
 _TERMINATE_IDS = 1000
 
 
@@ -30,18 +33,32 @@ def run_instances(region: Region, params: Params) -> Reply:
     """
     token = params.get("ClientToken", "")
     meant = {name: value for name, value in params.items() if name != "ClientToken"}
-    reservation_id = region.tokens.recall("RunInstances", token, meant)
+    zone = _named_zone(region, params)
+    reservation_id = region.tokens.recall("RunInstances", token, meant, zone)
     if reservation_id:
         return _replayed(region, reservation_id)
     low, high = _counts(params)
+    check_tagged(params, _TAGGED)
     wish = {name: value for name, value in params.items() if name not in _CALL_ONLY}
     blueprints = draw(region, of_call(region, wish))
-    _refuse_dry_run(params)
+    if params.get("DryRun"):
+        raise dry_run()
     blueprint, count = _best(region, blueprints, low, high)
     region.capacity.take(blueprint, count)
     launched = region.instances.launch(blueprint, count, Origin(client_token=token))
-    region.tokens.remember("RunInstances", token, meant, launched[0].reservation_id)
+    region.tokens.remember("RunInstances", token, meant, launched[0].reservation_id, zone)
     return _reservation(region, launched)
+
+
+def _named_zone(region: Region, params: Params) -> str:
+    """Give the zone that a call names itself, in which its token holds; empty: it holds in the region.
+
+    Source: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
+    """
+    interfaces = params.get("NetworkInterfaces", [])
+    subnets = [params.get("SubnetId", ""), *(each.get("SubnetId", "") for each in interfaces)]
+    zone: str = params.get("Placement", {}).get("AvailabilityZone", "")
+    return zone or next((region.moto.zone_of(each) for each in subnets if each), "")
 
 
 def _replayed(region: Region, reservation_id: str) -> Reply:
@@ -62,15 +79,11 @@ def _counts(params: Params) -> tuple[int, int]:
             raise missing(name)
     low, high = params["MinCount"], params["MaxCount"]
     if low < 1 or high < 1:
-        raise invalid(f"Value ({min(low, high)}) for parameter groupSet is invalid. Counts must be at least 1.")
+        which = "Maximum" if high < 1 else "Minimum"
+        raise invalid(f"{which} instance count must be greater than zero")
     if low > high:
         raise invalid(f"Value ({low}) for parameter minCount is invalid. It must not exceed maxCount.")
     return low, high
-
-
-def _refuse_dry_run(params: Params) -> None:
-    if params.get("DryRun"):
-        raise ServiceError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
 
 
 def _best(region: Region, blueprints: list[Blueprint], low: int, high: int) -> tuple[Blueprint, int]:
@@ -96,17 +109,18 @@ def describe_instances(region: Region, params: Params) -> Reply:
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html
     """
-    found, token = _selected(region, params)
+    found, token = selected(region, params)
     groups = itertools.groupby(found, key=lambda instance: instance.reservation_id)
     return {"Reservations": [_reservation(region, list(group)) for _, group in groups], "NextToken": token}
 
 
-def _selected(region: Region, params: Params) -> tuple[Iterable[Instance], str | None]:
+def selected(region: Region, params: Params) -> tuple[Iterable[Instance], str | None]:
+    """Give the page of machines that a call asks for by ids, filters and MaxResults, and the next one's token."""
     wanted = params.get("InstanceIds")
     if wanted and "MaxResults" in params:
         raise conflicting("The parameter instancesSet cannot be used with the parameter maxResults")
     known = region.instances.require(wanted) if wanted else region.instances.visible()
-    found = filters.select(known, params, _values)
+    found = filters.select(known, params, _values, _FILTERS)
     return filters.page(found, params, _PAGE)
 
 
@@ -130,7 +144,9 @@ _FILTERS: dict[str, Any] = {
     "instance-state-code": lambda each: str(state(each)["Code"]),
     "instance-state-name": lambda each: each.state,
     "instance-type": lambda each: each.blueprint.machine_type,
+    "ip-address": public_address,
     "key-name": lambda each: each.blueprint.specification.get("KeyName", ""),
+    "launch-time": lambda each: f"{moment(each.launched):%Y-%m-%dT%H:%M:%S}.000Z",
     "placement-group-name": lambda each: each.blueprint.specification.get("Placement", {}).get("GroupName", ""),
     "private-dns-name": lambda each: dns_name(each) if each.has_network else "",
     "private-ip-address": lambda each: each.address if each.has_network else "",
@@ -140,30 +156,6 @@ _FILTERS: dict[str, Any] = {
     "subnet-id": lambda each: each.blueprint.subnet.subnet_id if each.has_network else "",
     "vpc-id": lambda each: each.blueprint.subnet.vpc_id if each.has_network else "",
 }
-
-
-def describe_instance_status(region: Region, params: Params) -> Reply:
-    """Show the health of machines that run.
-
-    Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceStatus.html
-    """
-    if len(params.get("InstanceIds", [])) > _STATUS_IDS:
-        raise invalid(f"At most {_STATUS_IDS} instance IDs can be asked for in one call")
-    found, token = _selected(region, params)
-    shown = [each for each in found if each.state == "running" or params.get("IncludeAllInstances")]
-    return {"InstanceStatuses": [_status(each) for each in shown], "NextToken": token}
-
-
-def _status(instance: Instance) -> Reply:
-    health = {"Status": "ok", "Details": [{"Name": "reachability", "Status": "passed"}]}
-    return {
-        "InstanceId": instance.instance_id,
-        "AvailabilityZone": instance.blueprint.zone,
-        "InstanceState": state(instance),
-        "InstanceStatus": health,
-        "SystemStatus": health,
-        "Events": [],
-    }
 
 
 def terminate_instances(region: Region, params: Params) -> Reply:
@@ -192,12 +184,12 @@ def stop_instances(region: Region, params: Params) -> Reply:
     """Stop machines. Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StopInstances.html"""
     instances = region.instances.require(_ids(params))
     for each in instances:
-        if each.blueprint.purchase == SPOT:
+        if each.blueprint.request_type == "one-time" and each.blueprint.purchase == SPOT:
             raise ServiceError(
                 "UnsupportedOperation",
                 f"You can't stop the Spot Instance '{each.instance_id}' of a one-time request.",
             )
-        if each.state in ("shutting-down", "terminated"):
+        if each.state in ("pending", "shutting-down", "terminated"):
             raise _wrong_state(each, "stopped")
     before = {each: each.state for each in instances}
     region.instances.stop(instances)
@@ -223,7 +215,7 @@ def _wrong_state(instance: Instance, done: str) -> ServiceError:
 def _ids(params: Params) -> list[str]:
     wanted: list[str] = params.get("InstanceIds", [])
     if not wanted:
-        raise missing("InstanceId")
+        raise conflicting("No instances specified")
     return wanted
 
 
@@ -234,42 +226,9 @@ def _changes(before: dict[Instance, str]) -> list[Reply]:
     ]
 
 
-def describe_instance_attribute(region: Region, params: Params) -> Reply:
-    """Show one attribute: userData, disableApiTermination, instanceType and the like."""
-    [instance] = region.instances.require([params["InstanceId"]])
-    own = instance.blueprint.specification
-    attributes: dict[str, Reply] = {
-        "userData": {"UserData": {"Value": own.get("UserData")}},
-        "disableApiTermination": {"DisableApiTermination": {"Value": instance.is_protected}},
-        "instanceType": {"InstanceType": {"Value": instance.blueprint.machine_type}},
-        "instanceInitiatedShutdownBehavior": {
-            "InstanceInitiatedShutdownBehavior": {"Value": own.get("InstanceInitiatedShutdownBehavior", "stop")}
-        },
-        "ebsOptimized": {"EbsOptimized": {"Value": bool(own.get("EbsOptimized"))}},
-    }
-    found = attributes.get(params["Attribute"])
-    if found is None:
-        raise ServiceError(
-            "UnsupportedOperation", f"The emulator does not know the attribute {params['Attribute']}"
-        )
-    return {"InstanceId": instance.instance_id, **found}
-
-
-def modify_instance_attribute(region: Region, params: Params) -> Reply:
-    """Set or lift the protection against termination; nothing else."""
-    [instance] = region.instances.require([params["InstanceId"]])
-    if "DisableApiTermination" not in params:
-        raise ServiceError("UnsupportedOperation", "The emulator modifies disableApiTermination only")
-    region.instances.protect(instance, params["DisableApiTermination"]["Value"])
-    return {}
-
-
 OPERATIONS = {
     "RunInstances": run_instances,
     "DescribeInstances": describe_instances,
-    "DescribeInstanceStatus": describe_instance_status,
-    "DescribeInstanceAttribute": describe_instance_attribute,
-    "ModifyInstanceAttribute": modify_instance_attribute,
     "TerminateInstances": terminate_instances,
     "StopInstances": stop_instances,
     "StartInstances": start_instances,

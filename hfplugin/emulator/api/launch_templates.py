@@ -5,52 +5,67 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hfplugin.emulator import filters
-from hfplugin.emulator.errors import ServiceError, missing
+from hfplugin.emulator.blueprint import check_user_data
+from hfplugin.emulator.errors import ServiceError, invalid, missing
 from hfplugin.emulator.launch_templates import LaunchTemplate, Version
 from hfplugin.emulator.region import Region
-from hfplugin.emulator.specification import tags
+from hfplugin.emulator.specification import Specification, check_tagged, contradiction, tags
 from hfplugin.emulator.wire import Params, Reply
 
 _PAGE = (1, 200)
+_MOST_DELETED = 200
+
+# How the deletion of a version names the refusals of a launch template.
+_DELETION_CODES = {
+    "InvalidLaunchTemplateId.NotFound": "launchTemplateIdDoesNotExist",
+    "InvalidLaunchTemplateId.Malformed": "launchTemplateIdMalformed",
+    "InvalidLaunchTemplateName.NotFoundException": "launchTemplateNameDoesNotExist",
+}
 
 
 def create_launch_template(region: Region, params: Params) -> Reply:
     """Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplate.html"""
-    token = params.get("ClientToken", "")
-    meant = {name: value for name, value in params.items() if name != "ClientToken"}
-    known = region.tokens.recall("CreateLaunchTemplate", token, meant)
-    if known:
-        template = region.launch_templates.require({"LaunchTemplateId": known})
-    else:
-        if "LaunchTemplateData" not in params:
-            raise missing("LaunchTemplateData")
-        template = region.launch_templates.create(
-            params.get("LaunchTemplateName", ""),
-            params["LaunchTemplateData"],
-            params.get("VersionDescription", ""),
-            tags(params, "launch-template"),
+    data = params.get("LaunchTemplateData")
+    if not data:
+        raise ServiceError(
+            "MissingParameter",
+            "No launch template data was provided. Launch template data is required to create a launch template.",
         )
-        region.tokens.remember("CreateLaunchTemplate", token, meant, template.template_id)
-    return {"LaunchTemplate": template.describe(region.account)}
+    check_user_data(data.get("UserData", ""), "InvalidUserData.Malformed")
+    check_tagged(params, ["launch-template"])
+    made = region.tokens.once("CreateLaunchTemplate", params, lambda meant: _created(region, meant))
+    template = region.launch_templates.require({"LaunchTemplateId": made})
+    return {"LaunchTemplate": template.describe(region.account), "Warning": _warning(data)}
+
+
+def _created(region: Region, params: Params) -> str:
+    name, description = params.get("LaunchTemplateName", ""), params.get("VersionDescription", "")
+    labels = tags(params, "launch-template")
+    return region.launch_templates.create(name, params["LaunchTemplateData"], description, labels).template_id
+
+
+def _warning(data: Specification) -> Reply | None:
+    """Give what a launch would be refused for; the launch template is made all the same."""
+    found = contradiction(data)
+    return {"Errors": [{"Code": found.code, "Message": found.message}]} if found else None
 
 
 def create_launch_template_version(region: Region, params: Params) -> Reply:
     """Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplateVersion.html"""
-    token = params.get("ClientToken", "")
-    meant = {name: value for name, value in params.items() if name != "ClientToken"}
+    data = params.get("LaunchTemplateData", {})
+    check_user_data(data.get("UserData", ""), "InvalidUserData.Malformed")
     template = region.launch_templates.require(params)
-    known = region.tokens.recall("CreateLaunchTemplateVersion", token, meant)
-    if known:
-        version = template.version(known)
-    else:
-        version = region.launch_templates.add_version(
-            template,
-            params.get("SourceVersion"),
-            params.get("LaunchTemplateData", {}),
-            params.get("VersionDescription", ""),
-        )
-        region.tokens.remember("CreateLaunchTemplateVersion", token, meant, str(version.number))
-    return {"LaunchTemplateVersion": template.describe_version(version, region.account)}
+    action = "CreateLaunchTemplateVersion"
+    number = region.tokens.once(action, params, lambda meant: _version_added(region, template, meant))
+    version = template.version(number)
+    described = template.describe_version(version, region.account)
+    return {"LaunchTemplateVersion": described, "Warning": _warning(version.data)}
+
+
+def _version_added(region: Region, template: LaunchTemplate, params: Params) -> str:
+    data, description = params.get("LaunchTemplateData", {}), params.get("VersionDescription", "")
+    made = region.launch_templates.add_version(template, params.get("SourceVersion"), data, description)
+    return str(made.number)
 
 
 def modify_launch_template(region: Region, params: Params) -> Reply:
@@ -71,39 +86,60 @@ def delete_launch_template_versions(region: Region, params: Params) -> Reply:
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteLaunchTemplateVersions.html
     """
-    template = region.launch_templates.require(params)
+    numbers = params.get("Versions", [])
+    if len(numbers) > _MOST_DELETED:
+        raise invalid(f"At most {_MOST_DELETED} versions can be deleted in one call")
     done: list[Reply] = []
     failed: list[Reply] = []
-    for text in params.get("Versions", []):
-        number = int(text) if text.isdigit() else 0
-        named = {
-            "LaunchTemplateId": template.template_id,
-            "LaunchTemplateName": template.name,
-            "VersionNumber": number,
+    for number in numbers:
+        row: Reply = {
+            "LaunchTemplateId": params.get("LaunchTemplateId"),
+            "LaunchTemplateName": params.get("LaunchTemplateName"),
+            "VersionNumber": int(number) if number.isdigit() else 0,
         }
-        if number == template.default or number not in template.versions:
-            is_default = number == template.default
-            code = "unexpectedError" if is_default else "launchTemplateVersionDoesNotExist"
-            text = "The default version cannot be deleted" if is_default else "No such version"
-            failed.append({**named, "ResponseError": {"Code": code, "Message": text}})
-        else:
-            del template.versions[number]
-            done.append(named)
+        try:
+            template = _without(region, params, row["VersionNumber"])
+            done.append({**row, "LaunchTemplateId": template.template_id, "LaunchTemplateName": template.name})
+        except ServiceError as error:
+            failed.append({**row, "ResponseError": {"Code": error.code, "Message": error.message}})
     return {
         "SuccessfullyDeletedLaunchTemplateVersions": done,
         "UnsuccessfullyDeletedLaunchTemplateVersions": failed,
     }
 
 
+def _without(region: Region, params: Params, number: int) -> LaunchTemplate:
+    """Delete one version. ServiceError with the code that the reply has for it."""
+    try:
+        template = region.launch_templates.require(params)
+    except ServiceError as error:
+        raise ServiceError(_DELETION_CODES.get(error.code, "unexpectedError"), error.message) from error
+    if number not in template.versions:
+        raise ServiceError("launchTemplateVersionDoesNotExist", f"There is no version {number}.")
+    if number == template.default:
+        raise ServiceError("unexpectedError", f"Version {number} is the default one and cannot be deleted.")
+    del template.versions[number]
+    return template
+
+
 def describe_launch_templates(region: Region, params: Params) -> Reply:
     """Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplates.html"""
     references = [{"LaunchTemplateId": each} for each in params.get("LaunchTemplateIds", [])]
     references += [{"LaunchTemplateName": each} for each in params.get("LaunchTemplateNames", [])]
-    named = [region.launch_templates.require(each) for each in references]
-    known = named if references else region.launch_templates.every()
+    known = [_named(region, each) for each in references] if references else region.launch_templates.every()
     found = filters.select(known, params, _values)
     page, token = filters.page(found, params, _PAGE, default=200)
     return {"LaunchTemplates": [each.describe(region.account) for each in page], "NextToken": token}
+
+
+def _named(region: Region, reference: dict[str, str]) -> LaunchTemplate:
+    try:
+        return region.launch_templates.require(reference)
+    except ServiceError as error:
+        if error.code != "InvalidLaunchTemplateName.NotFoundException":
+            raise
+        text = "At least one of the launch templates specified in the request does not exist."
+        raise ServiceError(error.code, text) from error
 
 
 def _values(template: LaunchTemplate, name: str) -> Iterable[str] | None:
@@ -118,17 +154,38 @@ def describe_launch_template_versions(region: Region, params: Params) -> Reply:
         template = region.launch_templates.require(params)
         pairs = [(template, version) for version in _chosen(template, params)]
     else:
-        wanted = params.get("Versions", [])
-        if not wanted:
-            raise missing("LaunchTemplateId or LaunchTemplateName")
-        pairs = [(each, each.version(number)) for each in region.launch_templates.every() for number in wanted]
-    page, token = filters.page(pairs, params, _PAGE, default=200)
-    return {
-        "LaunchTemplateVersions": [
-            template.describe_version(version, region.account) for template, version in page
-        ],
-        "NextToken": token,
+        pairs = _of_all(region, params.get("Versions", []))
+    found = filters.select(pairs, params, lambda pair, name: _version_values(*pair, name))
+    page, token = filters.page(found, params, _PAGE, default=200)
+    described = [_described(region, template, version, params) for template, version in page]
+    return {"LaunchTemplateVersions": described, "NextToken": token}
+
+
+def _of_all(region: Region, wanted: list[str]) -> list[tuple[LaunchTemplate, Version]]:
+    """Give the latest or default versions of every launch template."""
+    if not wanted:
+        raise missing("LaunchTemplateId or LaunchTemplateName")
+    for each in wanted:
+        if each not in ("$Latest", "$Default"):
+            raise invalid(f"Without a launch template, Versions takes $Latest and $Default, not {each}")
+    return [(each, each.version(number)) for each in region.launch_templates.every() for number in wanted]
+
+
+def _version_values(template: LaunchTemplate, version: Version, name: str) -> Iterable[str] | None:
+    own = {
+        "image-id": version.data.get("ImageId", ""),
+        "instance-type": version.data.get("InstanceType", ""),
+        "is-default-version": str(version.number == template.default).lower(),
     }
+    return [own[name]] if name in own else None
+
+
+def _described(region: Region, template: LaunchTemplate, version: Version, params: Params) -> Reply:
+    described = template.describe_version(version, region.account)
+    image_id = version.data.get("ImageId", "")
+    if params.get("ResolveAlias") and image_id:
+        described["LaunchTemplateData"] = {**version.data, "ImageId": region.resolved(image_id)}
+    return described
 
 
 def _chosen(template: LaunchTemplate, params: Params) -> list[Version]:
@@ -139,7 +196,7 @@ def _chosen(template: LaunchTemplate, params: Params) -> list[Version]:
         low = int(params.get("MinVersion", 1))
         high = int(params.get("MaxVersion", template.latest))
     except ValueError as error:
-        raise ServiceError("InvalidParameterValue", "MinVersion and MaxVersion have to be numbers") from error
+        raise invalid("MinVersion and MaxVersion have to be numbers") from error
     return [
         template.versions[number] for number in sorted(template.versions, reverse=True) if low <= number <= high
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hfplugin.emulator import catalogue, filters
-from hfplugin.emulator.errors import conflicting, invalid
+from hfplugin.emulator.errors import conflicting, invalid, missing
 from hfplugin.emulator.region import Region
 from hfplugin.emulator.requirements import matching
 from hfplugin.emulator.wire import Params, Reply
@@ -19,11 +19,11 @@ def describe_instance_types(region: Region, params: Params) -> Reply:
     Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceTypes.html
     """
     wanted = params.get("InstanceTypes", [])
-    if len(wanted) > 100:
+    if len(wanted) > _PAGE[1]:
         raise invalid("At most 100 instance types can be described in one call")
     if wanted and "MaxResults" in params:
         raise conflicting("The parameter InstanceTypes cannot be used with the parameter MaxResults")
-    known = [catalogue.describe(each) for each in wanted] if wanted else catalogue.every()
+    known = catalogue.describe_all(wanted) if wanted else catalogue.every()
     found = filters.select(known, params, _values)
     page, token = filters.page(found, params, _PAGE, default=100)
     return {"InstanceTypes": list(page), "NextToken": token}
@@ -43,8 +43,13 @@ def _values(description: catalogue.Description, name: str) -> Iterable[str] | No
 
 
 def get_instance_types_from_instance_requirements(region: Region, params: Params) -> Reply:
-    """Source: API_GetInstanceTypesFromInstanceRequirements.html"""
-    found = matching(params["InstanceRequirements"], params.get("ArchitectureTypes", []))
+    """Source: .../AWSEC2/latest/APIReference/API_GetInstanceTypesFromInstanceRequirements.html"""
+    for name in ("ArchitectureTypes", "VirtualizationTypes", "InstanceRequirements"):
+        if not params.get(name):
+            raise missing(name)
+    found = matching(params["InstanceRequirements"], params["ArchitectureTypes"])
+    if "hvm" not in params["VirtualizationTypes"]:
+        found = []
     page, token = filters.page(found, params, (1, 1000), default=1000)
     return {"InstanceTypes": [{"InstanceType": each} for each in page], "NextToken": token}
 

@@ -6,12 +6,22 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hfplugin.emulator import filters
-from hfplugin.emulator.errors import missing
+from hfplugin.emulator.errors import ServiceError, invalid, missing
 from hfplugin.emulator.region import Region
 from hfplugin.emulator.specification import checked_tags
 from hfplugin.emulator.wire import Params, Reply
 
 Tags = dict[str, str]
+
+# What Describe calls would say of an id of the emulator's that it does not have.
+_UNKNOWN = {
+    "vol": "InvalidVolume.NotFound",
+    "lt": "InvalidLaunchTemplateId.NotFound",
+    "sir": "InvalidSpotInstanceRequestID.NotFound",
+    "cr": "InvalidCapacityReservationId.NotFound",
+}
+
+_MOST_RESOURCES = 1000
 
 
 def create_tags(region: Region, params: Params) -> Reply:
@@ -22,34 +32,51 @@ def create_tags(region: Region, params: Params) -> Reply:
     labels = {each["Key"]: each.get("Value", "") for each in params.get("Tags", [])}
     if not labels:
         raise missing("Tag")
-    changes = [_change(region, each) for each in _resources(params)]
-    for change in changes:
-        change(checked_tags(labels), ())
+    checked_tags(labels)
+    for own, change in [_change(region, each) for each in _resources(params)]:
+        checked_tags({**_users(own), **labels})
+        change(labels, ())
     return {}
 
 
 def delete_tags(region: Region, params: Params) -> Reply:
-    changes = [_change(region, each) for each in _resources(params)]
-    for change in changes:
-        change({}, [each["Key"] for each in params.get("Tags", [])])
+    """Remove tags by key, or by key and value; without any, all that are the user's.
+
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteTags.html
+    """
+    wanted = params.get("Tags", [])
+    for own, change in [_change(region, each) for each in _resources(params)]:
+        named = [each["Key"] for each in wanted if each.get("Value") in (None, own.get(each["Key"]))]
+        change({}, named if wanted else list(_users(own)))
     return {}
 
 
+def _users(own: Tags) -> Tags:
+    return {key: value for key, value in own.items() if not key.startswith("aws:")}
+
+
 def _resources(params: Params) -> list[str]:
-    if not params.get("Resources"):
+    wanted: list[str] = params.get("Resources", [])
+    if not wanted:
         raise missing("ResourceId")
-    return list(params["Resources"])
+    if len(wanted) > _MOST_RESOURCES:
+        raise invalid(f"At most {_MOST_RESOURCES} resources can be tagged in one call")
+    return wanted
 
 
-def _change(region: Region, resource_id: str) -> Callable[[Tags, Iterable[str]], None]:
-    """Give what changes a resource's tags. ServiceError when there is no such resource."""
+def _change(region: Region, resource_id: str) -> tuple[Tags, Callable[[Tags, Iterable[str]], None]]:
+    """Give a resource's tags, and what changes them. ServiceError when there is no such resource."""
     if resource_id.startswith("i-"):
         [instance] = region.instances.require([resource_id])
-        return lambda tags, gone: region.instances.tag(instance, tags, gone)
+        return instance.tags, lambda tags, gone: region.instances.tag(instance, tags, gone)
     own = _own(region, resource_id)
     if own is not None:
-        return lambda tags, gone: _apply(own, tags, gone)
-    return lambda tags, gone: region.moto.tag(resource_id, tags, gone)
+        return own, lambda tags, gone: _apply(own, tags, gone)
+    prefix = resource_id.partition("-")[0]
+    if prefix in _UNKNOWN:
+        raise ServiceError(_UNKNOWN[prefix], f"The ID '{resource_id}' does not exist")
+    theirs = {each["Key"]: each["Value"] for each in region.moto.tags() if each["ResourceId"] == resource_id}
+    return theirs, lambda tags, gone: region.moto.tag(resource_id, tags, gone)
 
 
 def _apply(own: Tags, tags: Tags, gone: Iterable[str]) -> None:
@@ -74,6 +101,12 @@ def _tagged(region: Region) -> Iterable[tuple[str, str, Tags]]:
         yield "spot-instances-request", request.request_id, request.tags
     for reservation in region.reservations.every():
         yield "capacity-reservation", reservation.reservation_id, reservation.tags
+    for group in region.placement_groups.every():
+        yield "placement-group", group.group_id, group.tags
+    for fleet in region.fleets.every():
+        yield "fleet", fleet.fleet_id, fleet.tags
+    for spot_fleet in region.spot_fleets.every():
+        yield "spot-fleet-request", spot_fleet.request_id, spot_fleet.tags
 
 
 def describe_tags(region: Region, params: Params) -> Reply:
@@ -84,14 +117,18 @@ def describe_tags(region: Region, params: Params) -> Reply:
         for key, value in tags.items()
     ]
     rows += region.moto.tags()
-    found = filters.select(rows, params, _values)
+    found = filters.select(rows, params, _values, _FILTERS)
     page, token = filters.page(found, params, (5, 1000), default=1000)
     return {"Tags": list(page), "NextToken": token}
 
 
 def _values(row: dict[str, str], name: str) -> Iterable[str] | None:
-    members = {"key": "Key", "value": "Value", "resource-id": "ResourceId", "resource-type": "ResourceType"}
-    return [row[members[name]]] if name in members else None
+    if name.startswith("tag:"):
+        return filters.of_tags(name, {row["Key"]: row["Value"]})
+    return [row[_FILTERS[name]]] if name in _FILTERS else None
+
+
+_FILTERS = {"key": "Key", "value": "Value", "resource-id": "ResourceId", "resource-type": "ResourceType"}
 
 
 OPERATIONS = {"CreateTags": create_tags, "DeleteTags": delete_tags, "DescribeTags": describe_tags}

@@ -1,0 +1,1 @@
+"""EC2 Fleets and Spot Fleets."""
