@@ -65,8 +65,7 @@ def draw(region: Region, specification: Specification) -> list[Blueprint]:
     """
     if region.settings.invents:
         _invent(region, specification)
-    contradicts = contradiction(specification)
-    if contradicts:
+    if contradicts := contradiction(specification):
         raise contradicts
     machine_type = specification.get("InstanceType") or _DEFAULT_TYPE
     image = _image(region, specification, machine_type)

@@ -26,16 +26,29 @@ _METADATA_OPTIONS = {
 }
 
 
+# What is alike for all machines, and what those show that have lost their network.
+_ALIKE: dict[str, Any] = {
+    "PrivateDnsName": "",
+    "PublicDnsName": "",
+    "SecurityGroups": [],
+    "NetworkInterfaces": [],
+    "RootDeviceType": "ebs",
+    "VirtualizationType": "hvm",
+    "Hypervisor": "xen",
+    "EnaSupport": True,
+}
+
+
 def describe(instance: Instance) -> dict[str, Any]:
     """Give an Instance as botocore's model has it."""
     blueprint = instance.blueprint
     own = blueprint.specification
     reply = {
+        **_ALIKE,
         "InstanceId": instance.instance_id,
         "ImageId": blueprint.image.image_id,
         "State": state(instance),
-        "PrivateDnsName": "",
-        "PublicDnsName": "",
+        "StateReason": _reason(instance),
         "StateTransitionReason": instance.transition,
         "KeyName": own.get("KeyName"),
         "AmiLaunchIndex": instance.index,
@@ -44,12 +57,8 @@ def describe(instance: Instance) -> dict[str, Any]:
         "Placement": _placement(own, blueprint.zone),
         "Monitoring": {"State": "enabled" if own.get("Monitoring", {}).get("Enabled") else "disabled"},
         "Architecture": blueprint.image.architecture,
-        "RootDeviceType": "ebs",
         "RootDeviceName": next((each["DeviceName"] for each in blueprint.image.volumes), ""),
         "BlockDeviceMappings": [_mapping(volume) for volume in instance.volumes if instance.state != "pending"],
-        "VirtualizationType": "hvm",
-        "Hypervisor": "xen",
-        "EnaSupport": True,
         "EbsOptimized": bool(own.get("EbsOptimized")),
         "ClientToken": instance.client_token,
         "Tags": as_list(instance.tags),
@@ -57,16 +66,17 @@ def describe(instance: Instance) -> dict[str, Any]:
         "CpuOptions": _cpu_options(own, blueprint.machine_type),
         "CapacityReservationId": blueprint.reservation_id or None,
         "MetadataOptions": {**_METADATA_OPTIONS, **own.get("MetadataOptions", {})},
-        "SecurityGroups": [],
-        "NetworkInterfaces": [],
     }
-    if instance.reason.code:
-        reply["StateReason"] = {"Code": instance.reason.code, "Message": str(instance.reason)}
-    elif instance.state == "pending":
-        reply["StateReason"] = {"Code": "pending", "Message": "pending"}
     if blueprint.purchase == SPOT and instance.spot_request:
         reply |= {"InstanceLifecycle": "spot", "SpotInstanceRequestId": instance.spot_request.request_id}
     return reply | (_network(instance) if instance.has_network else {})
+
+
+def _reason(instance: Instance) -> dict[str, str] | None:
+    """Give the StateReason; a machine that runs has none."""
+    if instance.reason.code:
+        return {"Code": instance.reason.code, "Message": str(instance.reason)}
+    return {"Code": "pending", "Message": "pending"} if instance.state == "pending" else None
 
 
 def state(instance: Instance) -> dict[str, Any]:

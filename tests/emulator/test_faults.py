@@ -135,6 +135,16 @@ def test_a_call_that_is_dropped_after_has_acted(client: Any, emulator: Emulator)
     assert (call["outcome"], call["has_acted"]) == ("drop_after", True)
 
 
+def test_a_call_that_hangs_after_has_acted(client: Any, emulator: Emulator) -> None:
+    """Of the emulator: as drop_after, but the caller waits in vain."""
+    emulator.fault("hang_after", action="RunInstances", seconds=0.2)
+    with pytest.raises(ConnectionClosedError):
+        launch(client)
+    assert len(emulator.alive()) == 1
+    [call] = emulator.calls("RunInstances")
+    assert (call["outcome"], call["has_acted"]) == ("hang_after", True)
+
+
 def test_boto3_gets_one_machine_from_a_launch_whose_answer_was_lost(emulator: Emulator) -> None:
     """https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html: it retries under the same
     token."""
