@@ -29,11 +29,15 @@ class Capacity:
         self._region = region
         self._machines: Counter[tuple[str, str]] = Counter()
         self._vcpus: Counter[str] = Counter()
+        # How often a pool could not give all that was wanted of it.
+        self.refused: Counter[str] = Counter()
 
     def grant(self, blueprint: Blueprint, wanted: int) -> Grant:
         """Say how many of the wanted machines there is room for. Nothing is taken yet."""
         limits = (self._by_offer, self._by_price, self._by_room, self._by_subnet)
         grants = [grant for limit in limits if (grant := limit(blueprint)) and grant.machines < wanted]
+        if grants:
+            self.refused[blueprint.pool] += 1
         return min(grants, key=lambda grant: grant.machines, default=Grant(wanted, None))
 
     def take(self, blueprint: Blueprint, count: int) -> None:

@@ -21,8 +21,6 @@ Step = Literal["running", "returning"]
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html#api-error-codes-table-server
 _TROUBLES = (("InternalError", 500), ("InternalFailure", 500), ("ServiceUnavailable", 503), ("Unavailable", 503))
 
-_NO_CAPACITY = "InsufficientInstanceCapacity"
-
 # StateReason of a machine whose hardware fails.
 _FAILURE = {"code": "Server.InternalError", "text": "Server.InternalError: Internal error on launch"}
 
@@ -67,7 +65,11 @@ class Struck(NamedTuple):
     absorbed: str
 
 
-def plan(seed: int, pools: Sequence[str] = (), launches: Sequence[str] = ("RunInstances",)) -> Chaos:
+# The calls of AWS that launch.
+LAUNCHES = ("RunInstances", "CreateFleet", "RequestSpotFleet", "CreateAutoScalingGroup")
+
+
+def plan(seed: int, pools: Sequence[str] = (), launches: Sequence[str] = LAUNCHES) -> Chaos:
     """Decide what goes wrong: some of everything, of which the seed decides how much and in which order.
 
     `pools` are names or patterns (see Settings.capacity) of which one refuses: give such as are tried first and
@@ -91,7 +93,7 @@ def _at_launch(chance: random.Random, action: str, is_refused: bool) -> Iterator
     """Throttle first, then leave launches in doubt, in any order.
 
     A refusal for want of capacity has to come before the doubt: after it, it would prove nothing, and a plug-in
-    would have to look for machines for minutes.
+    would have to look for machines for minutes. A fleet says so in an answer that is none of these.
     """
     yield {"kind": "throttle", "action": action, "times": chance.randint(1, 2)}
     code, status = chance.choice(_TROUBLES)
@@ -102,7 +104,7 @@ def _at_launch(chance: random.Random, action: str, is_refused: bool) -> Iterator
     ]
     chance.shuffle(doubts)
     for doubt in doubts:
-        yield {**doubt, "action": action, "times": 1, "skip": int(is_refused)}
+        yield {**doubt, "action": action, "times": 1, "skip": int(is_refused and action == "RunInstances")}
 
 
 def _at_look(chance: random.Random) -> Iterator[dict[str, Any]]:
@@ -165,9 +167,8 @@ class Havoc:
         struck = [
             Struck(_words(fault), self._emulator.struck(number), _absorbed(fault)) for fault, number in pairs
         ]
-        refused = sum(call["outcome"] == _NO_CAPACITY for call in self._emulator.calls())
         for pool in self._chaos.settings["capacity"]:
-            struck.append(Struck(f"no capacity in {pool}", refused, "launched elsewhere"))
+            struck.append(Struck(f"no capacity in {pool}", self._emulator.refused(pool), "launched elsewhere"))
         return struck + self._taken
 
     def _set_capacity(self, capacity: Mapping[str, int]) -> None:

@@ -29,6 +29,9 @@ ARM_IMAGE_ID = "ami-0a164a164a164a164"
 
 _TIMEOUT_SECONDS = 60.0
 
+# How the states of fleets begin that are over.
+_ENDED = ("deleted", "cancelled", "failed")
+
 # The same interpreter and the same hfplugin as here, installed or not.
 _START = "import sys; sys.path.insert(0, sys.argv.pop()); from hfplugin.emulator.__main__ import main; main()"
 
@@ -148,6 +151,10 @@ class Emulator:
         """Count how often a fault struck."""
         return int(self._ask("struck", number=number))
 
+    def refused(self, pool: str) -> int:
+        """Count how often pools of this name or pattern could not give all that was wanted of them."""
+        return int(self._ask("refused", pool=pool))
+
     def calls(self, action: str | None = None) -> list[Document]:
         """Give the calls so far, or those of one action; see `hfplugin.emulator.journal.Call`."""
         return list(self._ask("calls", action=action))
@@ -166,6 +173,14 @@ class Emulator:
     def resources(self) -> list[Document]:
         """Give launch templates, fleets and groups: kind, id, region, state, tags."""
         return list(self._ask("resources"))
+
+    def leftovers(self) -> list[Document]:
+        """Give the resources that may still launch or are kept in vain: none that only ages out at AWS."""
+        return [
+            each
+            for each in self.resources()
+            if each["kind"] != "instant-fleet" and not each["state"].startswith(_ENDED)
+        ]
 
     def interrupt(self, instance_id: str, notice_seconds: float = 120.0) -> None:
         """Give a spot machine its notice; it is taken back when the notice has run out."""

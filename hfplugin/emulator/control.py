@@ -7,6 +7,7 @@ Each command is a method of `Control`; its keyword arguments are the JSON object
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
@@ -44,6 +45,7 @@ class Control:
                 self.lift,
                 self.machines,
                 self.rebalance,
+                self.refused,
                 self.reset,
                 self.resources,
                 self.settings,
@@ -105,6 +107,11 @@ class Control:
 
     def forget_calls(self) -> None:
         self._journal.clear()
+
+    def refused(self, pool: str) -> int:
+        """Count how often pools of this name or pattern could not give all that was wanted of them."""
+        counts = [each.capacity.refused for each in self._world.regions()]
+        return sum(times for count in counts for name, times in count.items() if fnmatchcase(name, pool))
 
     def machines(self) -> list[Document]:
         """Give every machine ever launched, whoever looks: also those not yet, or no longer, visible."""
@@ -179,4 +186,5 @@ def _machine(region: Region, instance: Instance) -> Document:
 
 
 def _answer(content: object, status: int = 200) -> Response:
-    return Response(json.dumps(content), status=status, mimetype="application/json")
+    # A moment that a call names, such as the end of a fleet, was read into a datetime.
+    return Response(json.dumps(content, default=str), status=status, mimetype="application/json")

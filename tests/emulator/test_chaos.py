@@ -131,7 +131,7 @@ class TestHavoc:
             launch(emulator)
         havoc.relent()
         assert launch(emulator)
-        assert struck(havoc) == {f"no capacity in {REGION}/m5.large/*": 1}
+        assert struck(havoc) == {f"no capacity in {REGION}/m5.large/*": 3}  # in each zone
 
     def test_capacity_that_somebody_else_has_set_stays(self, emulator: Emulator) -> None:
         emulator.configure(capacity={"*/c5.large/*": 7})

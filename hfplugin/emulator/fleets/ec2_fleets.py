@@ -73,8 +73,9 @@ class Fleet:
         return self.upkeep.counts and (not self.is_instant or bool(self.upkeep.machines))
 
     def holding(self) -> dict[str, Any]:
-        """Give what the admin endpoint lists: kind, id, region, state, tags."""
-        return self.upkeep.holding() | {"kind": "fleet", "id": self.fleet_id, "tags": self.tags}
+        """Give what the admin endpoint lists: kind, id, region, state, tags; an instant one is only a record."""
+        kind = "instant-fleet" if self.is_instant else "fleet"
+        return self.upkeep.holding() | {"kind": kind, "id": self.fleet_id, "tags": self.tags}
 
     def describe(self) -> dict[str, Any]:
         """Give a FleetData as botocore's model has it."""
