@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hfplugin.providers.base.provider import Host, Observation, Sighting
     from hfplugin.returns import Returns, Roll
     from hfplugin.site import Site
+    from hfplugin.sources import Sources
 
 # Chunks are launched for at most this long in one call; polls go on from there.
 LAUNCH_SECONDS = 60.0
@@ -107,10 +108,7 @@ class Broker:
             request, note = self._admit(request_id, template, units)
             log.info("request.accepted", request_id=request.id, template_id=template.id, units=request.units)
             try:
-                step = self._fulfilment.launch_shortfall(request, self._launch_until)
-                request = step.request
-                if not step.is_seeking and not request.machines:
-                    request = self._fulfilment.close(request)
+                request = self._fulfilment.begin(request, self._launch_until)
             except StateError as error:
                 # Its intent is durable and may have been sent: only an id that HostFactory polls brings it home.
                 log.error("request.not_advanced", request_id=request.id, reason=str(error))
@@ -281,13 +279,12 @@ class Broker:
         """
         if not hosts:
             raise InputError("machines has to name at least one machine")
-        from hfplugin.providers.base.provider import Observation
-
         record = self._returns.open(hosts)
         log.info("return.accepted", return_id=record.id, machines=len(record.machines))
         try:
             with self._patience.hold("return", record.id):
-                record = self._returns.advance(record, Observation())
+                # What is gone already may have been replaced: that shows only before its termination is asked.
+                record = self._returns.advance(record, self._look(self._returns.sourced(record)))
         except HFPluginError as error:
             log.error("return.not_advanced", return_id=record.id, reason=str(error))
         return Accepted(record.id, f"returning {counted(len(record.machines), 'machine')}")
@@ -342,10 +339,11 @@ class Broker:
         machines = {m.id: _judged(m, view, self._clock.now()) for m in request.machines if m.id in ids}
         changed = request.with_machines(machines)
         if changed != request:
-            self._store.requests.save(changed)
+            changed = self._store.requests.save(changed)
         for machine in machines.values():
             if _is_lost(machine):
                 log.info("machine.lost", request_id=request_id, machine_id=machine.id, state=machine.state)
+        self._sources.tidy(changed)
 
     def _lost_strangers(self, hosts: Sequence[Host], roll: Roll) -> list[Lost]:
         """Hosts that no record has: only one that is seen, ours and not running, is lost."""
@@ -379,13 +377,19 @@ class Broker:
     def _fulfilment(self) -> Fulfilment:
         from hfplugin.fulfilment import Fulfilment
 
-        return Fulfilment(self._store, self._site, self._clock)
+        return Fulfilment(self._store, self._site, self._clock, self._sources)
 
     @property
     def _returns(self) -> Returns:
         from hfplugin.returns import Returns
 
-        return Returns(self._store, self._site, self._clock, self._patience)
+        return Returns(self._store, self._site, self._clock, self._patience, self._sources)
+
+    @cached_property
+    def _sources(self) -> Sources:
+        from hfplugin.sources import Sources
+
+        return Sources(self._store, self._site, self._clock)
 
 
 def _is_lost(machine: Machine) -> bool:

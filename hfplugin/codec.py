@@ -28,7 +28,8 @@ from hfplugin.model import (
     Template,
 )
 
-SCHEMA = 1
+# 2: sources, what they leave behind and how machines went. A record of schema 1 has none of it.
+SCHEMA = 2
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ def decode(kind: type[Record], content: bytes) -> Record:
         raise StateError(
             f"a record has schema {schema}, this hfplugin knows up to {SCHEMA}: install the newer one"
         )
-    if schema != SCHEMA:
+    if type(schema) is not int or schema < 1:
         raise ValueError(f"schema {schema!r} instead of {SCHEMA}")
     try:
         return _build(kind, data)
@@ -109,7 +110,7 @@ def _many(kind: type[NamedTuple]) -> Callable[[Any], tuple[Any, ...]]:
 _CONVERTERS: dict[Any, dict[str, Callable[[Any], Any]]] = {
     Template: {},
     Refusal: {"kind": ErrorKind},
-    Launch: {"state": LaunchState, "errors": _many(Refusal)},
+    Launch: {"state": LaunchState, "errors": _many(Refusal), "remains": tuple},
     Machine: {"state": MachineState, "result": Result},
     ReturnedMachine: {"state": MachineState, "result": Result},
     Request: {

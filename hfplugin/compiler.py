@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from hfplugin import document
+from hfplugin import document, templates
 from hfplugin.catalog import Compiled, Sources, machine_types_path
 from hfplugin.config import LoggingSettings, RequestSettings, Settings, camel, is_blank
 from hfplugin.errors import ConfigurationError
@@ -86,6 +86,12 @@ def own_form(path: str, content: bytes) -> tuple[dict[str, Any], list[str]]:
         return convert(raw)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
+
+
+def own_templates(sources: Sources) -> tuple[dict[str, Any], list[str]]:
+    """Give the templates file in our form, with warnings about what has no effect."""
+    settings, _ = read_settings(sources.config_path, sources.config, sources.environment.overrides)
+    return templates.own_form(sources.templates_path, sources.templates, settings)
 
 
 def _given(section: Any, kind: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Brings one request forward: launch, settle, observe, give back what failed, close.
+"""Brings one request forward: launch, settle, gather, observe, close.
 
 Level-triggered: a step looks at the record and at the cloud, does what is due and saves; any call may take it,
 it resumes wherever the last one stopped, and repeating it is safe. The caller holds the request's lock.
@@ -19,20 +19,30 @@ from hfplugin.model import (
     Launch,
     LaunchState,
     Machine,
-    MachineState,
     Phase,
     Refusal,
     Request,
     RequestStatus,
     Result,
+    counts,
 )
-from hfplugin.providers.base.provider import Observation, Order, Outcome, Plan, Released, located
+from hfplugin.providers.base.provider import (
+    Observation,
+    Order,
+    Outcome,
+    Plan,
+)
 from hfplugin.store import Store
 from hfplugin.wording import summary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hfplugin.site import Site
+    from hfplugin.sources import Sources
+
+
+# A source that was told to bring nothing more may have had launches under way, which show a little later.
+QUIET_SECONDS = 60
 
 
 class Step(NamedTuple):
@@ -45,10 +55,20 @@ class Step(NamedTuple):
 class Fulfilment:
     """Takes requests forward with one provider and one store."""
 
-    def __init__(self, store: Store, site: Site, clock: Clock) -> None:
+    def __init__(self, store: Store, site: Site, clock: Clock, sources: Sources) -> None:
+        self._sources = sources
         self._store = store
         self._site = site
         self._clock = clock
+
+    def begin(self, request: Request, until: Deadline) -> Request:
+        """Launch what can be launched at once; when nothing can ever be had, the request closes."""
+        step = self.launch_shortfall(request, until)
+        request = step.request
+        is_hopeless = not step.is_seeking and not request.machines
+        if is_hopeless and not any(launch.state.is_open for launch in request.launches):
+            return self.close(request)
+        return request
 
     def advance(self, request: Request, view: Observation, launch_until: Deadline) -> Request:
         """Do all that is due; `view` is what a look at the request's machines has just given."""
@@ -57,8 +77,10 @@ class Fulfilment:
         request = self._settle(request)
         request = self._apply(request, view)
         request = self._bound_pending(request, view)
+        request = self._gather(request)
+        request = self._give_up_failed_sources(request)
         step = self.launch_shortfall(request, launch_until)
-        request = self._give_back_failed(step.request)
+        request = self._sources.give_back(step.request)
         return self._close_if_done(request, step.is_seeking)
 
     def launch_shortfall(self, request: Request, until: Deadline) -> Step:
@@ -75,12 +97,12 @@ class Fulfilment:
             request = self._save(request, request._replace(trouble=()).with_launch(self._frozen(request, plan)))
             request = self._send(request, request.launches[-1])
             last = request.launches[-1]
-            if last.state is LaunchState.REFUSED:
-                kinds = {error.kind for error in last.errors}
-                if any(kind.is_permanent for kind in kinds):
-                    return Step(request, False)
-                if ErrorKind.THROTTLED in kinds:
-                    return Step(request, True)
+            kinds = {error.kind for error in last.errors}
+            if last.state is LaunchState.REFUSED and kinds and all(kind.is_permanent for kind in kinds):
+                return Step(request, False)
+            is_place_shut = last.attempt in request.exhausted_attempts
+            if ErrorKind.THROTTLED in kinds or (last.state is LaunchState.REFUSED and not is_place_shut):
+                return Step(request, True)  # the same place again, but not at once
         return Step(request, True)
 
     def _unplanned(self, request: Request, reason: Refusal) -> Step:
@@ -117,6 +139,8 @@ class Fulfilment:
             units=plan.units,
             planned_at=self._clock.now(),
             weight=plan.weight,
+            weights=plan.weights,
+            remains=plan.remains,
             user_data=self._store.save_text(plan.user_data) if plan.user_data else "",
         )
 
@@ -132,7 +156,7 @@ class Fulfilment:
         launch = launch._replace(
             state=outcome.state,
             account=launch.account or outcome.account,
-            resource_id=outcome.resource_id,
+            resource_id=outcome.resource_id or launch.resource_id,
             look_only=outcome.look_only,
             errors=tuple(error._replace(at=at) for error in outcome.errors) or launch.errors,
         )
@@ -173,6 +197,41 @@ class Fulfilment:
             request = self._save(request, request.blinded(self._clock.now()))
         return request
 
+    def _gather(self, request: Request) -> Request:
+        """Take over what fleets and groups have brought since the last look, replacements included."""
+        looks = []
+        for launch in request.launches:
+            if launch.is_delivering:
+                called_at = self._clock.now()
+                try:
+                    outcome = self._site.provider.gather(launch)
+                except (ProviderError, ConfigurationError) as error:
+                    log.warning("cloud.unobserved", request_id=request.id, reason=str(error))
+                    request = self._save(request, request.blinded(called_at))
+                    looks.append(False)
+                    continue
+                looks.append(True)
+                request = self._taken(request, launch, outcome, called_at)
+        is_sighted = bool(looks) and all(looks) and not request.live_machines
+        return self._save(request, request.sighted(self._clock.now())) if is_sighted else request
+
+    def _taken(self, request: Request, launch: Launch, outcome: Outcome, called_at: float) -> Request:
+        """Record a look at a source, if it says anything new."""
+        known = {machine.id for machine in request.machines_of(launch)}
+        new = tuple(sighting for sighting in outcome.sightings if sighting.id not in known)
+        said = {(error.kind, error.code) for error in launch.errors}
+        is_news = any((error.kind, error.code) not in said for error in outcome.errors)
+        if new or is_news or outcome.state is not launch.state:
+            return self._record(request, launch, outcome._replace(sightings=new), called_at)
+        return request
+
+    def _give_up_failed_sources(self, request: Request) -> Request:
+        """Stop the sources that say why they bring no more: the rest is sought elsewhere."""
+        for launch in request.launches if request.phase is Phase.OPEN else ():
+            if launch.is_delivering and launch.has_failed and request.promised(launch):
+                request = self._sources.stop(request, launch)
+        return request
+
     def _may_replay(self, request: Request, launch: Launch) -> bool:
         is_fresh = self._clock.now() - launch.planned_at < REPLAY_SECONDS
         is_open = request.phase is Phase.OPEN and not self._is_past_deadline(request)
@@ -187,13 +246,15 @@ class Fulfilment:
             log.warning("launch.unseen", request_id=request.id, attempt=launch.attempt, reason=str(error))
             return request
         request = request.sighted(now)
+        if found.state is LaunchState.ACCEPTED:
+            return self._record(request, launch, found, launch.planned_at)
         since = launch.first_empty_look
-        if found:
+        if found.sightings:
             # EC2 may show a part of a launch before the rest: fewer than asked are all only when that lasts.
             has_lasted = since is not None and now - since >= SETTLE_SECONDS
-            is_all = has_lasted or len(found) * launch.weight >= launch.units
-            state = LaunchState.SETTLED if is_all else LaunchState.UNKNOWN
-            outcome = Outcome(state, found, account=found[0].account, look_only=True)
+            units = sum(launch.units_of(sighting.machine_type) for sighting in found.sightings)
+            state = LaunchState.SETTLED if has_lasted or units >= launch.units else LaunchState.UNKNOWN
+            outcome = found._replace(state=state, account=found.sightings[0].account, look_only=True)
             launch = launch._replace(first_empty_look=now if since is None else since)
             return self._record(request, launch, outcome, launch.planned_at)
         if launch.first_empty_look is None:
@@ -215,14 +276,33 @@ class Fulfilment:
                 changed[machine.id] = self._missed(machine, now)
             else:
                 is_blind = is_blind or bool(view.failures)
-        for machine in changed.values():
-            self._tell(request, machine)
-        looked = request.with_machines(changed)
+        looked = self._without_surplus(request.with_machines(changed), request, view)
+        for machine in looked.machines:
+            if machine.id in changed:
+                self._tell(request, machine)
         if is_blind:
             looked = looked.blinded(now)
         elif changed:
             looked = looked.sighted(now)
         return self._save(request, looked)
+
+    @staticmethod
+    def _without_surplus(looked: Request, before: Request, view: Observation) -> Request:
+        """Fail what has arrived beyond what was asked for, before HostFactory hears that it can be used.
+
+        It may stand in for a machine that is gone, so that has to be seen of all; until then it is kept back.
+        """
+        arriving = {m.id for m in before.machines if m.result is Result.EXECUTING and m.id in view.seen}
+        surplus = looked.surplus(arriving)
+        is_sure = all(machine.id in view.seen for machine in looked.live_machines if counts(machine))
+        return looked.with_machines(
+            {
+                machine.id: machine.failed("more than was asked for: given back")
+                if is_sure
+                else machine._replace(result=Result.EXECUTING, delivered=False)
+                for machine in surplus
+            }
+        )
 
     @staticmethod
     def _missed(machine: Machine, now: float) -> Machine:
@@ -253,42 +333,45 @@ class Fulfilment:
                 self._tell(request, changed[machine.id])
         return self._save(request, request.with_machines(changed))
 
-    def _give_back_failed(self, request: Request) -> Request:
-        """Terminate machines that HostFactory was told have failed; it will never return them."""
-        condemned = request.condemned
-        if not condemned:
-            return request
-        try:
-            released = self._site.provider.release([located(machine) for machine in condemned])
-        except ProviderError as error:
-            log.warning("machine.not_released", request_id=request.id, reason=str(error))
-            return request
-        changed = {machine.id: self._released(machine, released) for machine in condemned}
-        for machine_id, refusal in released.refused.items():
-            log.warning("machine.not_released", request_id=request.id, machine_id=machine_id, reason=str(refusal))
-        return self._save(request, request.with_machines(changed))
-
-    def _released(self, machine: Machine, released: Released) -> Machine:
-        now = self._clock.now()
-        if machine.id in released.going:
-            return machine._replace(state=MachineState.SHUTTING_DOWN)
-        if machine.id in released.missing and machine.is_absent(now):
-            return machine._replace(state=MachineState.TERMINATED)
-        refusal = released.refused.get(machine.id)
-        if refusal is not None and refusal.kind in (ErrorKind.INVALID, ErrorKind.UNKNOWN):
-            return machine._replace(refused_since=machine.refused_since or now)
-        return machine
-
     def _close_if_done(self, request: Request, is_seeking: bool) -> Request:
         if self._is_past_deadline(request) and request.phase is Phase.OPEN:
             request = self._save(request, request._replace(phase=Phase.CLOSING))
+        if request.phase is not Phase.OPEN:
+            request = self._quietened(request)
         if any(launch.state.is_unsettled for launch in request.launches) or self._has_work(request):
             return request
-        if request.shortfall and is_seeking and request.phase is Phase.OPEN:
+        if request.phase is Phase.OPEN:
+            is_promised = any(request.promised(launch) for launch in request.launches)
+            if is_promised or (request.shortfall and is_seeking):
+                return request
+            request = self._quietened(self._save(request, request._replace(phase=Phase.CLOSING)))
+        if any(launch.is_delivering for launch in request.launches) or self._has_work(request):
             return request
         if request.template.all_or_nothing and request.shortfall and self._keeps_machines(request):
             return self._renounce(request)
         return self.close(request)
+
+    def _quietened(self, request: Request) -> Request:
+        """Stop every source, and settle it once nothing more can come of it."""
+        for launch in request.launches:
+            if launch.is_delivering and not launch.is_stopped:
+                request = self._sources.stop(request, launch)
+        before = {machine.id for machine in request.machines}
+        waiting = [launch.attempt for launch in request.launches if launch.is_delivering and launch.is_stopped]
+        if not waiting:
+            return request
+        request = self._gather(request)
+        if request.blind_since is not None or any(machine.id not in before for machine in request.machines):
+            return request
+        for launch in request.launches:
+            if launch.attempt in waiting and self._is_quiet(request, launch):
+                request = request.with_launch(launch._replace(state=LaunchState.SETTLED))
+        return request
+
+    def _is_quiet(self, request: Request, launch: Launch) -> bool:
+        """True when a stopped source had brought all, or when long enough has passed for the rest to show."""
+        is_full = not request.undelivered(launch)
+        return is_full or self._clock.now() - launch.stopped_at >= QUIET_SECONDS
 
     def _has_work(self, request: Request) -> bool:
         if any(machine.result is Result.EXECUTING for machine in request.machines):
@@ -307,8 +390,8 @@ class Fulfilment:
         changed = {
             m.id: m.failed(short) for m in request.machines if m.result is not Result.FAIL and not m.return_id
         }
-        request = self._save(request, request._replace(phase=Phase.CLOSING).with_machines(changed))
-        request = self._give_back_failed(request)
+        request = self._save(request, request.with_machines(changed))
+        request = self._sources.give_back(request)
         return request if request.condemned else self.close(request)
 
     def close(self, request: Request) -> Request:
@@ -318,8 +401,8 @@ class Fulfilment:
         request = self._save(request, request.closed(status, self._clock.now()))
         said = summary(request, self._clock.now())
         log.info("request.closed", request_id=request.id, status=request.status, message=said)
+        request = self._sources.finish(request)
         if request.is_spent:
-            self._store.requests.archive(request)
             self._store.prune(self._site.settings.requests.history_days)
         return request
 

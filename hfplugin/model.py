@@ -12,6 +12,8 @@ from hfplugin.errors import ErrorKind, HFPluginError, ProviderError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hfplugin.providers.base.provider import Sighting
 
 # EC2 may answer "not found" for a machine it has just launched; only absence that lasts longer counts.
@@ -135,8 +137,10 @@ class Launch(NamedTuple):
     """One call to the cloud for machines: what was frozen before it, what came of it.
 
     `params` go to the cloud unchanged at every replay; user data stands in them by its hash.
-    `units` is what was asked; `weight` the units one machine is worth; `place` where, for people. `look_only`:
-    sending it again would tell nothing more, so what it brought is looked for.
+    `units` is what was asked; `weight` the units one machine is worth, `weights` those of types that are worth
+    something else; `place` where, for people. `look_only`: sending it again would tell nothing more, so what it
+    brought is looked for. `remains` names what it leaves in the cloud besides machines, which is removed once the
+    last of them is gone; `is_stopped`: its source was told to bring nothing more, at `stopped_at`.
     """
 
     attempt: int
@@ -155,10 +159,49 @@ class Launch(NamedTuple):
     errors: tuple[Refusal, ...] = ()
     look_only: bool = False
     first_empty_look: float | None = None
+    weights: dict[str, int] = {}
+    remains: tuple[str, ...] = ()
+    is_stopped: bool = False
+    stopped_at: float = 0.0
+    is_removed: bool = False
+
+    @property
+    def is_source(self) -> bool:
+        """True while a fleet or group of it exists that may replace what is taken from it."""
+        return (self.is_delivering or self.is_stopped) and not self.is_removed
+
+    @property
+    def has_failed(self) -> bool:
+        """True when a source of it has said why it cannot bring what it was asked for."""
+        return any(error.kind not in (ErrorKind.THROTTLED, ErrorKind.TRANSIENT) for error in self.errors)
+
+    def stopped(self, now: float) -> "Launch":
+        return self._replace(is_stopped=True, stopped_at=now)
+
+    @property
+    def is_delivering(self) -> bool:
+        """True while a fleet or group of it may bring machines, also in place of others."""
+        return self.state is LaunchState.ACCEPTED
+
+    @property
+    def is_refused_capacity(self) -> bool:
+        return any(error.kind in (ErrorKind.CAPACITY, ErrorKind.QUOTA) for error in self.errors)
+
+    @property
+    def leaves_something(self) -> bool:
+        return bool(self.remains) and not self.is_removed
+
+    def units_of(self, machine_type: str) -> int:
+        """Give what a machine of a type is worth."""
+        return self.weights.get(machine_type, self.weight)
 
 
 class Machine(NamedTuple):
-    """A machine of a request, as last known."""
+    """A machine of a request, as last known.
+
+    `is_lost`: it went without being given back, so its source may have replaced it. `is_dismissed`: hfplugin gave
+    it back by itself, so that nothing replaces it.
+    """
 
     id: str
     attempt: int
@@ -179,6 +222,8 @@ class Machine(NamedTuple):
     return_id: str = ""
     delivered: bool = False
     refused_since: float | None = None
+    is_lost: bool = False
+    is_dismissed: bool = False
 
     @classmethod
     def first(cls, sighting: "Sighting", attempt: int, units: int) -> "Machine":
@@ -219,6 +264,8 @@ class Machine(NamedTuple):
         return machine._judged(now.reason)
 
     def _judged(self, reason: str) -> "Machine":
+        if not (self.state.is_starting_or_up or self.return_id or self.is_dismissed):
+            self = self._replace(is_lost=True)
         if self.result is Result.FAIL:
             return self
         if not self.state.is_starting_or_up:
@@ -235,6 +282,10 @@ class Machine(NamedTuple):
     def is_absent(self, now: float) -> bool:
         """True when it has been missing for longer than the consistency window."""
         return self.missing_since is not None and now - self.missing_since >= CONSISTENCY_SECONDS
+
+    def dismissed(self) -> "Machine":
+        """It is about to be given back without being asked for."""
+        return self._replace(is_dismissed=True)
 
     def failed(self, message: str) -> "Machine":
         return self._replace(result=Result.FAIL, message=message)
@@ -256,6 +307,18 @@ _STATE_ORDER = {
     MachineState.SHUTTING_DOWN: 2,
     MachineState.TERMINATED: 3,
 }
+
+
+def counts(machine: Machine) -> bool:
+    """True when its units count as delivered: it has not failed, or HostFactory has already given it back."""
+    return machine.result is not Result.FAIL or bool(machine.return_id)
+
+
+def _by_price(machines: "Iterable[Machine]") -> dict[str, int]:
+    units: dict[str, int] = {}
+    for machine in machines:
+        units[machine.price_type] = units.get(machine.price_type, 0) + machine.units
+    return units
 
 
 class Request(NamedTuple):
@@ -307,18 +370,56 @@ class Request(NamedTuple):
             launch.attempt
             for launch in self.launches
             if launch.attempt in failed
-            or any(error.kind in (ErrorKind.CAPACITY, ErrorKind.QUOTA) for error in launch.errors)
+            or launch.is_stopped
+            or (self._is_short(launch) and launch.is_refused_capacity)
             or (launch.state is LaunchState.SETTLED and launch.attempt not in fruitful)
         )
+
+    def _is_short(self, launch: Launch) -> bool:
+        """True when it brought fewer units than asked: a fleet may name pools that refused and yet bring all."""
+        return sum(machine.units for machine in self.machines_of(launch)) < launch.units
+
+    @property
+    def lacking(self) -> int:
+        """Units that have not been delivered, promised or not; negative: so many more than were asked for."""
+        return self.units - sum(machine.units for machine in self.machines if counts(machine))
 
     @property
     def shortfall(self) -> int:
         """Units still to be asked for: not delivered, not on their way, not possibly launched already."""
-        counted = sum(
-            machine.units for machine in self.machines if machine.result is not Result.FAIL or machine.return_id
+        return max(0, self.lacking - sum(self.promised(launch) for launch in self.launches))
+
+    def promised(self, launch: Launch) -> int:
+        """Units that a launch may still bring; what has come of it counts by itself."""
+        if not launch.state.is_open or launch.is_stopped:
+            return 0
+        return self.undelivered(launch) if launch.is_delivering else launch.units
+
+    def undelivered(self, launch: Launch) -> int:
+        """Units of a source that it neither holds nor was told to do without: what it lost, it replaces."""
+        had = (m.units for m in self.machines_of(launch) if counts(m) or m.is_dismissed)
+        return max(0, launch.units - sum(had))
+
+    def machines_of(self, launch: Launch) -> tuple[Machine, ...]:
+        return tuple(machine for machine in self.machines if machine.attempt == launch.attempt)
+
+    def spent(self, launch: Launch) -> dict[str, int]:
+        """Units, by price type, of the launch's machines that need no place in its source any more.
+
+        Those that were given back; once the request brings nothing more, also those that were lost.
+        """
+        is_over = self.phase is not Phase.OPEN
+        return _by_price(
+            m
+            for m in self.machines_of(launch)
+            if m.return_id or m.is_dismissed or (is_over and m.result is Result.FAIL)
         )
-        promised = sum(launch.units for launch in self.launches if launch.state.is_open)
-        return max(0, self.units - counted - promised)
+
+    def held(self, launch: Launch) -> dict[str, int]:
+        """Units, by price type, of the launch's machines that are to stay."""
+        return _by_price(
+            m for m in self.machines_of(launch) if m.is_live and m.result is not Result.FAIL and not m.return_id
+        )
 
     @property
     def outstanding_units(self) -> int:
@@ -361,12 +462,22 @@ class Request(NamedTuple):
         A machine that is not visible yet has the time of our call as its launch time.
         """
         known = {machine.id: machine for machine in self.machines}
-        changed = {}
+        changed: dict[str, Machine] = {}
         for sighting in sightings:
-            new = Machine.first(sighting, launch.attempt, launch.weight)
+            new = Machine.first(sighting, launch.attempt, launch.units_of(sighting.machine_type))
             new = new._replace(account=sighting.account or launch.account, launch_time=int(called_at))
             changed[sighting.id] = known.get(sighting.id, new).seen(sighting)
         return self.with_machines(changed)
+
+    def surplus(self, arriving: "set[str]") -> "tuple[Machine, ...]":
+        """Give those of the arriving machines that are wholly more than was asked for, the latest first."""
+        excess = -self.lacking
+        found = []
+        for machine in reversed(self.machines):
+            if machine.id in arriving and counts(machine) and not machine.return_id and machine.units <= excess:
+                excess -= machine.units
+                found.append(machine)
+        return tuple(found)
 
     def rebuilt(self, sightings: "tuple[Sighting, ...]") -> "Request":
         """Put machines that carry the request's tags into a record that lost them."""
@@ -385,7 +496,19 @@ class Request(NamedTuple):
 
         A machine that went without being returned stays: HostFactory is told of it until it returns it.
         """
-        return self.is_closed and all(not m.is_live and (m.return_id or not m.delivered) for m in self.machines)
+        is_empty = all(not m.is_live and (m.return_id or not m.delivered) for m in self.machines)
+        return self.is_closed and is_empty and not any(launch.leaves_something for launch in self.launches)
+
+    @property
+    def removable(self) -> tuple[Launch, ...]:
+        """Launches of a closed request whose remains nothing lives in any more."""
+        if not self.is_closed:
+            return ()
+        return tuple(
+            launch
+            for launch in self.launches
+            if launch.leaves_something and not any(machine.is_live for machine in self.machines_of(launch))
+        )
 
 
 class ReturnedMachine(NamedTuple):

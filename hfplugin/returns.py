@@ -25,6 +25,7 @@ from hfplugin.model import (
     ReturnedMachine,
 )
 from hfplugin.providers.base.provider import Found, Host, Observation, Released, located
+from hfplugin.sources import Sources, sources_of
 from hfplugin.store import REQUEST_PREFIX, RETURN_PREFIX, Store, is_id, new_id
 from hfplugin.wording import one_line
 
@@ -67,7 +68,8 @@ def _rank(machine: Machine) -> tuple[bool, int]:
 class Returns:
     """Takes returns forward with one provider and one store."""
 
-    def __init__(self, store: Store, site: Site, clock: Clock, patience: Patience) -> None:
+    def __init__(self, store: Store, site: Site, clock: Clock, patience: Patience, sources: Sources) -> None:
+        self._sources = sources
         self._store = store
         self._site = site
         self._clock = clock
@@ -106,6 +108,12 @@ class Returns:
         record = self._save(record, self._marked(record))
         record = self._save(record, self._released(record))
         return self._close_if_done(record)
+
+    def sourced(self, record: Return) -> list[ReturnedMachine]:
+        """Give the pending machines that a fleet or group would replace."""
+        ids = {machine.request_id for machine in record.pending if machine.request_id}
+        replaced = {each for request_id in ids for each in sources_of(self._store.requests.load(request_id))}
+        return [machine for machine in record.pending if machine.id in replaced]
 
     def _found(self, record: Return) -> Return:
         """Look for machines that no record knows; only what carries our tags is taken."""
@@ -161,7 +169,9 @@ class Returns:
         changed: dict[int, ReturnedMachine] = {}
         for request_id, entries in groupby(sorted(waiting, key=_by_request), key=_by_request):
             group = list(entries)
-            if self._mark(request_id, record.id, [machine.id for _, machine in group]):
+            # What goes before it is given back may have been replaced by its source.
+            lost = {machine.id for _, machine in group if machine.state.is_going}
+            if self._mark(request_id, record.id, [machine.id for _, machine in group], lost):
                 changed |= {index: machine._replace(is_marked=True) for index, machine in group}
         return record.with_machines(changed)
 
@@ -174,14 +184,35 @@ class Returns:
         ]
         if not marked:
             return record
-        addresses = [located(machine) for _, machine in marked]
-        try:
-            released = self._site.provider.release(addresses)
-        except (ProviderError, ConfigurationError) as error:
-            log.warning("return.not_released", return_id=record.id, reason=str(error))
-            return record
-        log.info("return.released", return_id=record.id, going=len(released.going), refused=len(released.refused))
-        return record.with_machines({index: self._after(machine, released) for index, machine in marked})
+        changed: dict[int, ReturnedMachine] = {}
+        for request, entries in self._by_source(marked):
+            try:
+                released = self._sources.release(request, [located(machine) for _, machine in entries])
+            except (ProviderError, ConfigurationError, BusyError) as error:
+                log.warning("return.not_released", return_id=record.id, reason=str(error))
+                continue
+            log.info(
+                "return.released",
+                return_id=record.id,
+                going=len(released.going),
+                refused=len(released.refused),
+            )
+            changed |= {index: self._after(machine, released) for index, machine in entries}
+        return record.with_machines(changed)
+
+    def _by_source(
+        self, entries: Sequence[tuple[int, ReturnedMachine]]
+    ) -> list[tuple[Request | None, list[tuple[int, ReturnedMachine]]]]:
+        """Part machines by the fleet or group that would replace them; all others go together."""
+        ids = {machine.request_id for _, machine in entries if machine.request_id}
+        requests = {request_id: self._store.requests.load(request_id) for request_id in ids}
+        sources = {request_id: sources_of(request) for request_id, request in requests.items()}
+        parts: dict[tuple[str, int], list[tuple[int, ReturnedMachine]]] = {}
+        for index, machine in entries:
+            launch = sources.get(machine.request_id, {}).get(machine.id)
+            key = (machine.request_id, launch.attempt) if launch else ("", 0)
+            parts.setdefault(key, []).append((index, machine))
+        return [(requests.get(request_id), part) for (request_id, _), part in parts.items()]
 
     def _after(self, machine: ReturnedMachine, released: Released) -> ReturnedMachine:
         if machine.id in released.going:
@@ -198,15 +229,22 @@ class Returns:
         result = Result.FAIL if self._clock.now() - since >= REFUSED_RETURN_SECONDS else machine.result
         return machine._replace(message=message, refused_since=since, result=result)
 
-    def _mark(self, request_id: str, return_id: str, ids: list[str]) -> bool:
+    def _mark(self, request_id: str, return_id: str, ids: list[str], lost: set[str]) -> bool:
         """Say in the request that HostFactory gave these back; False when another call works on it."""
-        return self._change(request_id, ids, lambda machine: machine.returned(return_id))
+
+        def change(machine: Machine) -> Machine:
+            is_lost = machine.is_lost or (machine.id in lost and not machine.return_id)
+            return machine.returned(return_id)._replace(is_lost=is_lost)
+
+        return self._change(request_id, ids, change)
 
     def _mark_gone(self, request_id: str, return_id: str, ids: list[str]) -> bool:
-        """Say in the request that these are gone; False when busy."""
-        return self._change(request_id, ids, lambda machine: machine.returned(return_id).gone())
+        """Say in the request that these are gone, and do what is left of it; False when busy."""
+        return self._change(request_id, ids, lambda machine: machine.returned(return_id).gone(), is_end=True)
 
-    def _change(self, request_id: str, ids: list[str], change: Callable[[Machine], Machine]) -> bool:
+    def _change(
+        self, request_id: str, ids: list[str], change: Callable[[Machine], Machine], is_end: bool = False
+    ) -> bool:
         if not request_id:
             return True  # found by its tags only: there is no record to keep
         try:
@@ -218,8 +256,8 @@ class Returns:
                 changed = request.with_machines(machines)
                 if changed != request:
                     changed = self._store.requests.save(changed)
-                if changed.is_spent:
-                    self._store.requests.archive(changed)
+                if is_end and changed.is_closed:
+                    self._sources.finish(changed)
         except BusyError:
             return False
         return True
@@ -245,6 +283,7 @@ class Returns:
         record = self._save(record, after)
         if record.is_closed:
             self._store.returns.archive(record)
+            self._sources.finish_others()
             self._store.prune(self._site.settings.requests.history_days)
         return record
 

@@ -6,8 +6,9 @@ Keys that no part of hfplugin knows go to HostFactory as they are; one that is n
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -51,20 +52,41 @@ def read_templates(
 
     `machine_types` is where a refreshed table of machine types may lie. ConfigurationError names every fault.
     """
+    raw = _listed(path, content)
+    reader = _Reader(settings, machine_types, os.path.dirname(path))
+    templates = [reader.read(position, item) for position, item in enumerate(raw)]
+    twice = dict.fromkeys(str(i) for i in reader.ids if i is not None and reader.ids.count(i) > 1)
+    faults = [*reader.faults, *(Fault(f"template {name}", "templateId appears twice") for name in twice)]
+    if faults:
+        raise refusal(path, faults)
+    return [template for template in templates if template is not None], reader.warnings
+
+
+def own_form(path: str, content: bytes, settings: Settings) -> tuple[dict[str, Any], list[str]]:
+    """Give a templates file in our form, whichever form it has, and warnings. Nothing is derived.
+
+    ConfigurationError names every fault.
+    """
+    reader = _Reader(settings, "", os.path.dirname(path))
+    read = [reader.parts(position, item) for position, item in enumerate(_listed(path, content))]
+    if reader.faults:
+        raise refusal(path, reader.faults)
+    templates = [{**_written(part.own), **_written(part.theirs), **part.others} for part in read if part]
+    return {"templates": templates}, reader.warnings
+
+
+def _written(part: BaseModel) -> dict[str, Any]:
+    return part.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _listed(path: str, content: bytes) -> list[Any]:
     try:
         raw = document.read(content).get("templates")
     except ValueError as error:
         raise ConfigurationError(f"{path} {error}") from error
     if not isinstance(raw, list) or not raw:
         raise ConfigurationError(f"{path}: `templates` has to be a list with one template or more")
-    reader = _Reader(settings, machine_types)
-    templates = [reader.read(position, item) for position, item in enumerate(raw)]
-    ids = [item.get("templateId") for item in raw if isinstance(item, dict)]
-    twice = dict.fromkeys(str(i) for i in ids if i is not None and ids.count(i) > 1)
-    faults = [*reader.faults, *(Fault(f"template {name}", "templateId appears twice") for name in twice)]
-    if faults:
-        raise refusal(path, faults)
-    return [template for template in templates if template is not None], reader.warnings
+    return raw
 
 
 def offer(template: Template) -> dict[str, Any]:
@@ -77,47 +99,75 @@ def offer(template: Template) -> dict[str, Any]:
     }
 
 
+class Parts(NamedTuple):
+    """One template as written: what it is called in messages, our keys, the provider's, everybody else's."""
+
+    name: str
+    own: TemplateKeys
+    theirs: Any
+    others: dict[str, Any]
+
+
 class _Reader:
     """Reads the templates of one file for one provider type; gathers faults and warnings as it goes."""
 
-    def __init__(self, settings: Settings, machine_types: str) -> None:
+    def __init__(self, settings: Settings, machine_types: str, directory: str) -> None:
         self.faults: list[Fault] = []
         self.warnings: list[str] = []
+        self.ids: list[Any] = []
         self._settings = settings
         self._machine_types = machine_types
+        self._directory = directory
         self._spec = ProviderRegistry.spec(settings.provider_type)
         self._own = _aliases(TemplateKeys)
         self._theirs = _aliases(self._spec.template_type())
 
     def read(self, position: int, item: Any) -> Template | None:
         """Give the template, None when there are faults in it."""
-        before = len(self.faults)
-        if not isinstance(item, dict):
-            self.faults.append(Fault(f"templates[{position}]", f"has to be an object, not {document.kind(item)}"))
+        parts = self.parts(position, item)
+        if parts is None:
             return None
-        name = f"template {item.get('templateId', f'number {position + 1} (no templateId)')}"
-        others = self._others(name, item)
-        own = self._validated(name, TemplateKeys.model_validate, item, self._own)
-        theirs = self._validated(name, self._extension, item, self._theirs)
-        if own is None or theirs is None:
-            return None
+        name, own, theirs, others = parts
         sized, wrong = attributes(own.attributes, lambda: self._derived(theirs))
         self.faults += [Fault(f"{name}: {key}", text) for key, text in wrong]
-        if len(self.faults) > before:
+        if wrong:
             return None
-        self.warnings += [f"{name}: {warning}" for warning in self._spec.without_effect(theirs)]
         return Template(
             id=own.template_id,
             provider_type=self._settings.provider_type,
             max_number=own.max_number,
             attributes=sized,
-            extension=theirs.model_dump(mode="json", by_alias=True, exclude_unset=True),
+            extension=_written(theirs),
             tags=self._spec.tags(theirs),
             all_or_nothing=own.all_or_nothing,
             pending_timeout=own.pending_timeout_seconds,
             deadline=own.deadline_seconds,
             passthrough=others,
         )
+
+    def parts(self, position: int, item: Any) -> Parts | None:
+        """Give the template's parts, typed; None when there are faults in it."""
+        before = len(self.faults)
+        if not isinstance(item, dict):
+            self.faults.append(Fault(f"templates[{position}]", f"has to be an object, not {document.kind(item)}"))
+            return None
+        try:
+            ours = self._spec.template_form(item, self._directory)
+        except (ValueError, ConfigurationError) as error:
+            self.faults.append(Fault(f"template {item.get('templateId', f'number {position + 1}')}", str(error)))
+            return None
+        self.ids.append(ours.get("templateId"))
+        name = f"template {ours.get('templateId', f'number {position + 1} (no templateId)')}"
+        others = self._others(name, ours)
+        own = self._validated(name, TemplateKeys.model_validate, ours, self._own)
+        theirs = self._validated(name, self._extension, ours, self._theirs)
+        if own is None or theirs is None:
+            return None
+        self.faults += [Fault(name, text) for text in self._spec.faults(theirs, own.all_or_nothing)]
+        if len(self.faults) > before:
+            return None
+        self.warnings += [f"{name}: {warning}" for warning in self._spec.without_effect(theirs)]
+        return Parts(name, own, theirs, others)
 
     def _others(self, name: str, item: Mapping[str, Any]) -> dict[str, Any]:
         """Give what is neither ours nor the provider's; a slip among it is a fault."""

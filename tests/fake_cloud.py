@@ -1,12 +1,14 @@
 """A cloud in memory for tests of the broker: it keeps tokens and capacity, boots by the clock, and fails on order.
 
-It does what a provider promises (hfplugin.providers.base.provider), never what a test wishes.
+It does what a provider promises (hfplugin.providers.base.provider), never what a test wishes. A template whose
+extension has `source` gets its machines from a fleet: `request` brings what it was asked for once, `maintain` also
+replaces what it loses.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from hfplugin.providers.base.provider import (
     Provider,
     Released,
     Sighting,
+    Source,
 )
 from hfplugin.store import FileStore
 
@@ -68,11 +71,35 @@ class FakeMachine:
     is_protected: bool = False
     is_visible: bool = True
     reason: str = ""
+    source: str = ""
+
+
+@dataclass
+class FakeSource:
+    """A fleet: it holds `target` units, or will do so at `acts_at`. A new target holds from `hears_at` on."""
+
+    id: str
+    launch: Launch
+    target: int
+    acts_at: float
+    hears_at: float = 0.0
+    told: int = 0
+    launched: int = 0
+    is_over: bool = False
+    is_short: bool = False
+
+    @property
+    def replaces(self) -> bool:
+        return bool(self.launch.params["source"] == "maintain")
 
 
 @dataclass
 class FakeCloud:
-    """`capacity` bounds a place's machines; `faults` are raised, first in first out, by the named operation."""
+    """`capacity` bounds a place's machines; `faults` are raised, first in first out, by the named operation.
+
+    A fleet acts `source_seconds` after it has to, and hears of a new target after `deaf_seconds`. `templates` are
+    the launch templates that were made and not removed.
+    """
 
     clock: ManualClock
     boot_seconds: float = 0.0
@@ -85,11 +112,21 @@ class FakeCloud:
     calls: list[str] = field(default_factory=list)
     before_launch: Callable[[Launch], None] = lambda launch: None
     account: str = "111122223333"
+    source_seconds: float = 0.0
+    deaf_seconds: float = 0.0
+    short_kind: ErrorKind = ErrorKind.CAPACITY
+    sources: dict[str, FakeSource] = field(default_factory=dict)
+    templates: set[str] = field(default_factory=set)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     @property
     def alive(self) -> set[str]:
         return {m.id for m in self.machines.values() if self._state(m) not in _GONE}
+
+    @property
+    def left(self) -> set[str]:
+        """Everything that is there beside machines."""
+        return self.templates | {source.id for source in self.sources.values() if not source.is_over}
 
     def plan(self, order: Order) -> Plan | None:
         self._enter("plan")
@@ -106,9 +143,17 @@ class FakeCloud:
                     region=place.split("/")[0],
                     account=self.account,
                     place=place,
-                    params={"count": count, "all": order.template.all_or_nothing, "tags": tags},
-                    units=count * weight,
+                    params={
+                        "count": count,
+                        "all": order.template.all_or_nothing,
+                        "tags": tags,
+                        "source": settings.get("source", ""),
+                    },
+                    units=min(order.units, settings.get("most", 10_000))
+                    if "source" in settings
+                    else count * weight,
                     weight=weight,
+                    remains=tuple(settings.get("remains", ["template"] if "source" in settings else [])),
                     user_data=settings.get("user_data", ""),
                 )
         return None
@@ -119,6 +164,7 @@ class FakeCloud:
             self._enter("launch")
         except ProviderError as error:
             return _refused(launch, Refusal(error.kind, error.code, error.message, launch.place))
+        self.templates |= set(launch.remains)
         outcome = self._replayed(launch) or self._launched(launch)
         if self.lose_answers:
             self.lose_answers -= 1
@@ -127,6 +173,9 @@ class FakeCloud:
         return outcome
 
     def _replayed(self, launch: Launch) -> Outcome | None:
+        for source in self.sources.values():
+            if source.launch.token == launch.token:
+                return Outcome(LaunchState.ACCEPTED, resource_id=source.id, account=self.account)
         same = [m for m in self.machines.values() if m.token == launch.token]
         return (
             Outcome(LaunchState.SETTLED, tuple(map(self._sighting, same)), account=self.account) if same else None
@@ -135,6 +184,12 @@ class FakeCloud:
     def _launched(self, launch: Launch) -> Outcome:
         if launch.place in self.refusals:
             return _refused(launch, self.refusals[launch.place])
+        if launch.params["source"]:
+            source = FakeSource(
+                f"fleet-{len(self.sources)}", launch, launch.units, self.clock() + self.source_seconds
+            )
+            self.sources[source.id] = source
+            return Outcome(LaunchState.ACCEPTED, resource_id=source.id, account=self.account)
         room = self.capacity.get(launch.place, 10_000)
         asked = launch.params["count"]
         if room < (asked if launch.params["all"] else 1):
@@ -144,6 +199,43 @@ class FakeCloud:
         self.capacity[launch.place] = room - count
         made = [self._make(launch) for _ in range(count)]
         return Outcome(LaunchState.SETTLED, tuple(map(self._sighting, made)), account=self.account)
+
+    def _act(self) -> None:
+        """Let every fleet do what is due."""
+        for source in self.sources.values():
+            now = self.clock()
+            if source.hears_at and now >= source.hears_at:
+                source.target, source.hears_at = source.told, 0.0
+            has = sum(self._units(source)) if source.replaces else source.launched
+            missing = 0 if source.is_over else source.target - has
+            source.is_short = False
+            if missing <= 0:
+                source.acts_at = now + self.source_seconds
+            elif now >= source.acts_at:
+                source.is_short = self._fill(source, missing)
+
+    def _fill(self, source: FakeSource, missing: int) -> bool:
+        """Launch what a fleet is missing; True when there was not room for all."""
+        weight, place = source.launch.weight, source.launch.place
+        wanted = -(-missing // weight)
+        count = min(wanted, self.capacity.get(place, 10_000))
+        self.capacity[place] = self.capacity.get(place, 10_000) - count
+        for _ in range(count):
+            self._make(source.launch).source = source.id
+        source.launched += count * weight
+        return count < wanted
+
+    def _units(self, source: FakeSource) -> list[int]:
+        return [source.launch.weight for m in self.machines.values() if m.source == source.id and self._lives(m)]
+
+    def _lives(self, machine: FakeMachine) -> bool:
+        return self._state(machine) not in _GONE
+
+    def _retarget(self, source: FakeSource, units: int) -> None:
+        now = source.told if source.hears_at else source.target
+        if units < now:
+            source.told, source.hears_at = units, self.clock() + self.deaf_seconds
+            self._act()
 
     def _make(self, launch: Launch) -> FakeMachine:
         number = next(self._numbers)
@@ -160,9 +252,44 @@ class FakeCloud:
         self.machines[machine.id] = machine
         return machine
 
-    def find_launched(self, launch: Launch, request_id: str) -> tuple[Sighting, ...]:
+    def find_launched(self, launch: Launch, request_id: str) -> Outcome:
         self._enter("find_launched")
-        return tuple(self._sighting(m) for m in self.machines.values() if m.token == launch.token and m.is_visible)
+        if launch.params["source"]:
+            return self._replayed(launch) or Outcome(LaunchState.UNKNOWN)
+        found = [m for m in self.machines.values() if m.token == launch.token and m.is_visible]
+        return Outcome(LaunchState.UNKNOWN, sightings=tuple(map(self._sighting, found)))
+
+    def gather(self, launch: Launch) -> Outcome:
+        self._enter("gather")
+        source = self.sources[launch.resource_id]
+        held = [m for m in self.machines.values() if m.source == source.id and self._lives(m) and m.is_visible]
+        has = sum(self._units(source)) if source.replaces else source.launched
+        is_last = launch.is_stopped or not source.replaces
+        is_done = source.is_over or (is_last and has >= source.target)
+        short = Refusal(self.short_kind, "InsufficientInstanceCapacity", "no capacity", launch.place)
+        return Outcome(
+            LaunchState.SETTLED if is_done and not source.hears_at else LaunchState.ACCEPTED,
+            # What a fleet lists has no name yet: it is only known to be there.
+            sightings=tuple(self._sighting(m)._replace(state=MachineState.PENDING) for m in held),
+            errors=(short,) if source.is_short else (),
+            resource_id=source.id,
+            account=self.account,
+        )
+
+    def stop(self, launch: Launch, held: Mapping[str, int]) -> None:
+        self._enter("stop")
+        source = self.sources[launch.resource_id]
+        self._retarget(source, sum(held.values()) if source.replaces else source.launched)
+
+    def remove(self, launch: Launch, remains: Sequence[str]) -> None:
+        self._enter("remove")
+        for source in self.sources.values():
+            if source.launch.token == launch.token:
+                source.is_over = True
+                for machine in self.machines.values():
+                    if machine.source == source.id:
+                        machine.state = MachineState.TERMINATED
+        self.templates -= set(remains)
 
     def observe(self, machines: Sequence[Located]) -> Observation:
         try:
@@ -173,8 +300,13 @@ class FakeCloud:
         seen = {id_: self._sighting(machine) for id_, machine in known.items() if machine.is_visible}
         return Observation(seen, frozenset(m.id for m in machines if m.id not in seen))
 
-    def release(self, machines: Sequence[Located]) -> Released:
+    def release(self, machines: Sequence[Located], source: Source | None = None) -> Released:
         self._enter("release")
+        if source is not None:
+            fleet = self.sources[source.launch.resource_id]
+            left = fleet.launch.units - sum(source.spent.values())
+            self._retarget(fleet, max(0, left if source.held is None else sum(source.held.values())))
+        self._enter("terminate")
         going, missing, refused = set(), set(), {}
         for address in machines:
             machine = self.machines.get(address.id)
@@ -184,6 +316,7 @@ class FakeCloud:
                 refused[address.id] = Refusal(ErrorKind.INVALID, "OperationNotPermitted", "protected")
             else:
                 machine.state = MachineState.SHUTTING_DOWN
+                self._act()
                 going.add(address.id)
         return Released(frozenset(going), frozenset(missing), refused)
 
@@ -217,6 +350,7 @@ class FakeCloud:
         )
 
     def _enter(self, operation: str) -> None:
+        self._act()
         self.calls.append(operation)
         waiting = self.faults.get(operation)
         if waiting:

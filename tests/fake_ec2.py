@@ -181,11 +181,19 @@ class FakeAWS:
         ]
         return {"Images": [{"ImageId": image, "RootDeviceName": device, "BlockDeviceMappings": mappings}]}
 
+    def _DescribeSubnets(self, region: str, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """Every subnet exists; the last letter of its id is its zone's."""
+        [wanted] = parameters["Filters"]
+        return {
+            "Subnets": [{"SubnetId": each, "AvailabilityZone": region + each[-1]} for each in wanted["Values"]]
+        }
+
     def _DescribeLaunchTemplateVersions(self, region: str, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         [wanted] = parameters["Versions"]
-        if (parameters["LaunchTemplateId"], wanted) not in self.launch_templates:
+        named = parameters.get("LaunchTemplateId") or parameters["LaunchTemplateName"]
+        if (named, wanted) not in self.launch_templates:
             raise FaultError("InvalidLaunchTemplateId.NotFound", "The specified launch template does not exist")
-        number, content = self.launch_templates[parameters["LaunchTemplateId"], wanted]
+        number, content = self.launch_templates[named, wanted]
         return {"LaunchTemplateVersions": [{"VersionNumber": number, "LaunchTemplateData": content}]}
 
     def _RunInstances(self, region: str, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: N802

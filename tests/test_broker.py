@@ -199,6 +199,15 @@ def test_a_throttled_launch_is_tried_in_the_same_place_by_the_next_poll(world: W
     assert world.poll(request_id).status is RequestStatus.COMPLETE
 
 
+def test_a_refusal_that_neither_lasts_nor_shuts_the_place_is_not_asked_again_at_once(world: World) -> None:
+    world.cloud.refusals["zone-a"] = Refusal(ErrorKind.NOT_FOUND, "NotYet", "wait")
+    request_id = world.ask(2)
+    assert world.cloud.calls.count("launch") == 1
+    world.cloud.refusals.clear()
+    world.poll(request_id)
+    assert world.poll(request_id).status is RequestStatus.COMPLETE
+
+
 @pytest.mark.parametrize(("operation", "kind"), [("plan", ErrorKind.TRANSIENT), ("launch", ErrorKind.THROTTLED)])
 def test_a_cloud_that_gives_nothing_ends_a_request_at_its_deadline(
     world: World, operation: str, kind: ErrorKind

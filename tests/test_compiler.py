@@ -21,6 +21,8 @@ from hfplugin.templates import attributes
 
 TEMPLATE = {"templateId": "small", "maxNumber": 5, "imageId": "ami-1", "vmType": "m5.xlarge"}
 SIZED = {"type": "X86_64", "ncores": 1, "ncpus": 2, "nram": 4096}
+# The file beside the templates that one of the golden ones names.
+FLEET_FILE = {"LaunchTemplateConfigs": [{"LaunchTemplateSpecification": {"LaunchTemplateName": "compute"}}]}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -102,7 +104,9 @@ def template_fault(site: HostFactory, **keys: Any) -> str:
 def test_golden_files_compile_as_they_did(site: HostFactory, case: Path) -> None:
     for what in ("config", "templates"):
         (site.conf / f"awsinstprov_{what}.json").write_bytes((case / f"{what}.json").read_bytes())
-    check(case / "compiled.json", compiled(site))
+    (site.conf / "ec2-fleet-config.json").write_text(json.dumps(FLEET_FILE))
+    said = json.dumps(compiled(site)).replace(str(site.conf), "$CONF")
+    check(case / "compiled.json", json.loads(said))
 
 
 class TestAttributes:
@@ -286,7 +290,7 @@ class TestTemplates:
     @pytest.mark.parametrize(
         ("slip", "meant"),
         [
-            ("subnetIds", "subnetId"),
+            ("subnetsId", "subnetId"),
             ("imageid", "imageId"),
             ("vmtype", "vmType"),
             ("maxNumbr", "maxNumber"),

@@ -190,15 +190,6 @@ def test_what_aws_calls_invalid_is_refused_with_its_reason(
     assert instances(ec2) == []
 
 
-def test_a_spot_template_is_offered_but_its_requests_are_refused(
-    hostfactory: HostFactory, ec2: EC2Client, subnets: list[str]
-) -> None:
-    hostfactory.offer(template(subnets[0], priceType="spot"))
-    assert [template["templateId"] for template in hostfactory.templates()] == ["small"]
-    assert "use priceType ondemand" in hostfactory.refused("requestMachines", demand("small", 1))
-    assert instances(ec2) == []
-
-
 def test_a_request_made_while_aws_is_unreachable_is_fulfilled_once_it_is_there(
     hostfactory: HostFactory, emulator: Emulator
 ) -> None:

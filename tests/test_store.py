@@ -235,7 +235,7 @@ def test_what_is_no_day_in_the_archive_is_left_alone(files: FileStore) -> None:
 def test_a_record_of_a_newer_version_is_left_alone(files: FileStore) -> None:
     saved = files.requests.save(request())
     path = Path(files.root, "requests", f"{saved.id}.json")
-    newer = path.read_bytes().replace(b'"schema":1', b'"schema":99')
+    newer = path.read_bytes().replace(b'"schema":%d' % codec.SCHEMA, b'"schema":99')
     path.write_bytes(newer)
     with pytest.raises(StateError, match="schema 99"):
         files.requests.load(saved.id)
@@ -314,6 +314,11 @@ GOLDEN: dict[str, Request | Return] = {
                 errors=(_said(at=1800000002),),
                 look_only=True,
                 first_empty_look=1800000100.0,
+                weights={"m5.xlarge": 4},
+                remains=("launch-template/hf-prod1", "fleet"),
+                is_stopped=True,
+                stopped_at=1800000200.0,
+                is_removed=True,
             ),
         ),
         machines=(
@@ -337,6 +342,8 @@ GOLDEN: dict[str, Request | Return] = {
                 return_id="ret-3f1fb1b4-6f2a-4c3b-8f4e-0d3a4f1b2c3d",
                 delivered=True,
                 refused_since=1800000060.0,
+                is_lost=True,
+                is_dismissed=True,
             ),
         ),
         blind=3.5,
@@ -401,6 +408,17 @@ def test_the_golden_record_of_this_schema_is_read_and_written_as_it_is(name: str
     kind: Any = type(GOLDEN[name])
     assert codec.decode(kind, path.read_bytes()) == GOLDEN[name]
     assert codec.encode(GOLDEN[name]) == path.read_bytes()
+
+
+def test_a_record_of_schema_1_is_read_and_has_nothing_of_sources() -> None:
+    """What schema 2 added: launches that leave something behind, and how their machines went."""
+    request = GOLDEN["request"]
+    assert isinstance(request, Request)
+    (launch,), (machine,) = request.launches, request.machines
+    plain = launch._replace(weights={}, remains=(), is_stopped=False, stopped_at=0.0, is_removed=False)
+    expected = request._replace(launches=(plain,), machines=(machine._replace(is_lost=False, is_dismissed=False),))
+    assert codec.decode(Request, (STATE / "schema-1/request.json").read_bytes()) == expected
+    assert codec.decode(Return, (STATE / "schema-1/return.json").read_bytes()) == GOLDEN["return"]
 
 
 def test_golden_records_of_every_schema_are_there() -> None:

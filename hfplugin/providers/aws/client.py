@@ -23,6 +23,7 @@ from hfplugin.providers.aws.errors import AWS_ERRORS, TRANSPORT_FAILURES, WRONG_
 from hfplugin.providers.base.cache import Cache
 
 if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
@@ -81,6 +82,15 @@ class Clients:
 
     def ec2_for_launch(self, region: str) -> EC2Client:
         client: EC2Client = self._client("ec2", region, _LAUNCH_ATTEMPTS)
+        return client
+
+    def autoscaling(self, region: str) -> AutoScalingClient:
+        client: AutoScalingClient = self._client("autoscaling", region, _READ_ATTEMPTS)
+        return client
+
+    def autoscaling_once(self, region: str) -> AutoScalingClient:
+        """Give the client for calls that a second try would do twice: botocore makes one try."""
+        client: AutoScalingClient = self._client("autoscaling", region, _LAUNCH_ATTEMPTS)
         return client
 
     def ssm(self, region: str) -> SSMClient:

@@ -1,10 +1,13 @@
 """The one table from AWS error codes to what they mean, and the translation of botocore's exceptions.
 
-By code, never by message or HTTP status alone. Sources: EC2's error code reference; Auto Scaling's common
-errors; codes seen in fleet answers. `Unsupported` is "this type is not offered in this zone" for a launch.
+By code, never by message or HTTP status alone (scaling activities have no code). Sources: EC2's error code
+reference; Auto Scaling's common errors; codes seen in fleet answers. `Unsupported` is "this type is not offered in
+this zone" for a launch.
 """
 
 from __future__ import annotations
+
+import re
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -54,11 +57,17 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
     ),
     ErrorKind.TRANSIENT: frozenset(
         {
+            "FleetNotInModifiableState",  # a change of it is still under way
             "InternalError",
             "InternalFailure",
             "InternalServerError",
+            # Auto Scaling is at it: the next poll asks again.
+            "ResourceContention",
+            "ResourceInUse",
+            "ScalingActivityInProgress",
             "ServiceUnavailable",
             "Unavailable",
+            "unexpectedError",
             # Both say that the token was used: something may run, or has run, under it.
             "IdempotentInstanceTerminated",
             "IdempotentParameterMismatch",
@@ -77,6 +86,10 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "SpotMaxPriceTooLow",
             "UnfulfillableCapacity",
             "Unsupported",
+            "allLaunchSpecsTemporarilyBlacklisted",
+            "fleetProgressHalted",
+            "launchSpecTemporarilyBlacklisted",
+            "launchSpecUnusable",
         }
     ),
     ErrorKind.QUOTA: frozenset(
@@ -90,6 +103,7 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "ResourceLimitExceeded",
             "VcpuLimitExceeded",
             "VolumeLimitExceeded",
+            "spotInstanceCountLimitExceeded",
         }
     ),
     ErrorKind.NOT_FOUND: frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}),
@@ -110,6 +124,7 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "SignatureDoesNotMatch",
             "UnauthorizedOperation",
             "UnrecognizedClientException",
+            "iamFleetRoleInvalid",
         }
     ),
     ErrorKind.INVALID: frozenset(
@@ -126,10 +141,28 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "ValidationError",
             "ValidationException",
             "VPCIdNotSpecified",
+            # A fleet says it also when a pool lacks capacity, which only its text tells.
+            "spotFleetRequestConfigurationInvalid",
         }
     ),
 }
 _KINDS = {code: kind for kind, codes in _CODES.items() for code in codes}
+
+# A group of several types or purchase types names the code: "Could not launch Spot Instances. CODE - TEXT".
+_NAMED_IN_ACTIVITY = re.compile(r"^Could not launch (?:Spot|On-Demand) Instances\. ([A-Z][\w.]*) - ")
+
+# Any other group's activity has EC2's text alone, without its code: the one place where a text has to be read.
+# Sources: https://docs.aws.amazon.com/autoscaling/ec2/userguide/CHAP_Troubleshooting.html, public logs.
+_ACTIVITIES = (
+    ("We currently do not have sufficient", "InsufficientInstanceCapacity"),
+    ("Insufficient capacity", "InsufficientInstanceCapacity"),
+    ("There is no Spot capacity available", "InsufficientInstanceCapacity"),
+    ("Your Spot request price of", "SpotMaxPriceTooLow"),
+    ("Your requested instance type", "Unsupported"),
+    ("There are not enough free addresses in subnet", "InsufficientFreeAddressesInSubnet"),
+    ("You have requested more vCPU capacity than", "VcpuLimitExceeded"),
+    ("Max spot instance count exceeded", "MaxSpotInstanceCountExceeded"),
+)
 
 # Exceptions of botocore that no answer of AWS stands behind. Its two roots of transport failures are not related.
 _AUTH = (
@@ -155,6 +188,14 @@ def kind_of(code: str, http_status: int = 0) -> ErrorKind:
     if code.endswith("LimitExceeded"):
         return ErrorKind.QUOTA
     return ErrorKind.TRANSIENT if http_status >= 500 else ErrorKind.UNKNOWN
+
+
+def code_of_activity(text: str) -> str:
+    """Give the EC2 error code behind a scaling activity's StatusMessage; empty when it is none that is known."""
+    named = _NAMED_IN_ACTIVITY.search(text)
+    if named:
+        return named[1]
+    return next((code for opening, code in _ACTIVITIES if text.startswith(opening)), "")
 
 
 def translate(error: Exception) -> ProviderError:

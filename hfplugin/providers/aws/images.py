@@ -11,7 +11,11 @@ from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.errors import AWS_ERRORS, translate
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import ImageTypeDef, ResponseLaunchTemplateDataTypeDef
+    from mypy_boto3_ec2.type_defs import (
+        DescribeLaunchTemplateVersionsResultTypeDef,
+        ImageTypeDef,
+        ResponseLaunchTemplateDataTypeDef,
+    )
 
     from hfplugin.providers.aws.template import AWSTemplate
 
@@ -34,13 +38,14 @@ class Resolved(NamedTuple):
     """What is fixed for one launch. Empty texts: the launch template says, or nothing has to be said.
 
     `root` is None when the root volume is to be left as the image or launch template has it.
-    `metadata_options` are the launch template's own.
+    `launch_template_data` is the launch template's content, `metadata_options` those of it.
     """
 
     image_id: str = ""
     root: RootVolume | None = None
     launch_template_version: str = ""
     metadata_options: Mapping[str, Any] = {}
+    launch_template_data: Mapping[str, Any] = {}
 
 
 def resolve(clients: Clients, region: str, template: AWSTemplate) -> Resolved:
@@ -56,7 +61,7 @@ def resolve(clients: Clients, region: str, template: AWSTemplate) -> Resolved:
         raise translate(error) from error
     # A launch template's image is its own to say, unless it could mean another one at a replay.
     is_said = bool(template.image_id) or image != named
-    return Resolved(image if is_said else "", root, version, data.get("MetadataOptions", {}))
+    return Resolved(image if is_said else "", root, version, data.get("MetadataOptions", {}), data)
 
 
 def _asks_for_volume(template: AWSTemplate) -> bool:
@@ -70,13 +75,19 @@ def _launch_template(
     if not template.launch_template_id:
         return "", {}
     wanted = template.launch_template_version or "$Default"
-    answer = clients.ec2(region).describe_launch_template_versions(
-        LaunchTemplateId=template.launch_template_id, Versions=[wanted]
+    client: Any = clients.ec2(region)
+    answer: DescribeLaunchTemplateVersionsResultTypeDef = client.describe_launch_template_versions(
+        **launch_template_name(template.launch_template_id), Versions=[wanted]
     )
     if not answer["LaunchTemplateVersions"]:
         raise ConfigurationError(f"launchTemplateId {template.launch_template_id} has no version {wanted}")
     version = answer["LaunchTemplateVersions"][0]
     return str(version["VersionNumber"]), version["LaunchTemplateData"]
+
+
+def launch_template_name(id_or_name: str) -> dict[str, str]:
+    """Give the parameter that names a launch template, which administrators do by id or by name."""
+    return {"LaunchTemplateId" if id_or_name.startswith("lt-") else "LaunchTemplateName": id_or_name}
 
 
 def _image_id(clients: Clients, region: str, image: str) -> str:

@@ -10,7 +10,7 @@ import difflib
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from hfplugin import files
 
@@ -119,6 +119,22 @@ def attributes(
         "ncores": ["Numeric", "1"],
         "ncpus": ["Numeric", str(max(1, cpus))],
         "nram": ["Numeric", str(max(1, memory_mib))],
+    }
+
+
+def least(requirements: Mapping[str, Any], count_threads: bool) -> dict[str, list[str]]:
+    """Derive the attributes that any machine with these InstanceRequirements has: their minima.
+
+    Two vCPUs are a core, and one on AWS's own processors, which are Arm; others are taken to be x86.
+    """
+    is_arm = requirements.get("CpuManufacturers") == ["amazon-web-services"]
+    threads = requirements["VCpuCount"]["Min"]
+    cores = threads if is_arm or count_threads else threads // 2
+    return {
+        "type": ["String", HOST_TYPES["arm64" if is_arm else "x86_64"]],
+        "ncores": ["Numeric", "1"],
+        "ncpus": ["Numeric", str(max(1, cores))],
+        "nram": ["Numeric", str(max(1, requirements["MemoryMiB"]["Min"]))],
     }
 
 

@@ -12,7 +12,7 @@ from itertools import chain, groupby
 from typing import Any
 
 from hfplugin.errors import ErrorKind, ProviderError
-from hfplugin.model import MachineState, Refusal
+from hfplugin.model import Launch, MachineState, Refusal
 from hfplugin.providers.aws import tags
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.errors import AWS_ERRORS, translate, unreadable
@@ -220,6 +220,12 @@ def find_requests(clients: Clients, request_ids: Sequence[str], provider_name: s
     return found
 
 
+def find_attempt(clients: Clients, launch: Launch, request_id: str) -> tuple[Sighting, ...]:
+    """Give every instance that carries the tags of one launch."""
+    wanted = {f"tag:{tags.REQUEST_ID}": [request_id], f"tag:{tags.ATTEMPT}": [str(launch.attempt)]}
+    return tuple(find_by_filters(clients, launch.region, wanted))
+
+
 def sighting(instance: Mapping[str, Any], owner: str, region: str) -> Sighting:
     """Read one instance of a RunInstances or DescribeInstances answer."""
     labels = tags.as_dict(instance.get("Tags", ()))
@@ -241,7 +247,7 @@ def sighting(instance: Mapping[str, Any], owner: str, region: str) -> Sighting:
         template_id=labels.get(tags.TEMPLATE_ID, ""),
         provider_name=labels.get(tags.PROVIDER, ""),
         attempt=_number(labels.get(tags.ATTEMPT, ""), 0),
-        units=_number(labels.get(tags.UNITS, ""), 1),
+        units=tags.units_of(labels, instance.get("InstanceType", "")),
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError, ProviderError
 from hfplugin.model import Launch, Template
-from hfplugin.providers.aws import operations, run_instances
+from hfplugin.providers.aws import handlers, operations
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.base.provider import (
@@ -21,10 +21,12 @@ from hfplugin.providers.base.provider import (
     Plan,
     Released,
     Sighting,
+    Source,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hfplugin.providers.aws.handlers import Handler
     from hfplugin.providers.aws.template import AWSTemplate
 
 _CREDENTIALS = "give valid credentials: aws.profile, aws.credentialFile or a role of this host"
@@ -39,22 +41,38 @@ class AWSProvider:
 
     def plan(self, order: Order) -> Plan | None:
         extension = _extension(order.template)
-        if extension.not_launchable:
-            raise ConfigurationError(extension.not_launchable)
-        return run_instances.plan(self._clients, self._context, extension, order)
+        return self._handler(extension.service).plan(extension, order)
 
     def launch(self, launch: Launch, user_data: str) -> Outcome:
-        return run_instances.launch(self._clients, launch, user_data)
+        return self._handler(launch.api).launch(launch, user_data)
 
-    def find_launched(self, launch: Launch, request_id: str) -> tuple[Sighting, ...]:
+    def find_launched(self, launch: Launch, request_id: str) -> Outcome:
         self._clients.require_account(launch.account)
-        return tuple(operations.find_by_filters(self._clients, launch.region, {"client-token": [launch.token]}))
+        return self._handler(launch.api).find(launch, request_id)
+
+    def gather(self, launch: Launch) -> Outcome:
+        self._clients.require_account(launch.account)
+        return self._handler(launch.api).gather(launch)
+
+    def stop(self, launch: Launch, held: Mapping[str, int]) -> None:
+        self._clients.require_account(launch.account)
+        self._handler(launch.api).stop(launch, held)
+
+    def remove(self, launch: Launch, remains: Sequence[str]) -> None:
+        self._clients.require_account(launch.account)
+        self._handler(launch.api).remove(launch, remains)
 
     def observe(self, machines: Sequence[Located]) -> Observation:
         return operations.observe(self._clients, machines)
 
-    def release(self, machines: Sequence[Located]) -> Released:
-        return operations.release(self._clients, machines)
+    def release(self, machines: Sequence[Located], source: Source | None = None) -> Released:
+        if source is None:
+            return operations.release(self._clients, machines)
+        self._clients.require_account(source.launch.account)
+        return self._handler(source.launch.api).release(source, machines)
+
+    def _handler(self, api: str) -> Handler:
+        return handlers.create(api, self._clients, self._context)
 
     def find_hosts(self, hosts: Sequence[Host]) -> list[Found]:
         return operations.find_hosts(self._clients, hosts, self._context.provider_name)
@@ -73,23 +91,25 @@ class AWSProvider:
         """Try a launch in every subnet and of every type, and name those that would fail."""
         subject = f"template {template.id}"
         extension = _extension(template)
-        if extension.not_launchable:
-            return Check(subject, False, extension.not_launchable, "until then, requests for it are refused")
         order = Order(request_id="req-check", attempt=1, template=template, units=1)
-        places = run_instances.samples(extension, self._clients.region)
+        handler = self._handler(extension.service)
+        places: list[str] = []
         failed: dict[str, list[str]] = {}
         remedy = ""
-        for place in places:
-            try:
-                plan = run_instances.plan_in(self._clients, self._context, extension, order, place)
-                run_instances.dry_run(self._clients, plan)
-            except HFPluginError as error:
-                failed.setdefault(str(error), []).append(str(place))
-                remedy = remedy or _remedy(error, "grant the action to these credentials (see config/iam)")
+        try:
+            for place, trial in handler.trials(extension, order):
+                places.append(place)
+                try:
+                    trial()
+                except HFPluginError as error:
+                    failed.setdefault(str(error), []).append(place)
+                    remedy = remedy or _remedy(error, "grant the action to these credentials (see config/iam)")
+        except HFPluginError as error:
+            return Check(subject, False, str(error), _remedy(error, "grant the action to these credentials"))
         if failed:
             said = "; ".join(f"{text} (in {', '.join(where)})" for text, where in failed.items())
             return Check(subject, False, said, remedy)
-        return Check(subject, True, f"a launch would succeed in {', '.join(map(str, places))}")
+        return Check(subject, True, f"a launch would succeed in {', '.join(places)}")
 
 
 def _extension(template: Template) -> AWSTemplate:

@@ -25,16 +25,31 @@ if TYPE_CHECKING:
 
 # The EC2 operations that hfplugin calls.
 OPERATIONS = (
+    "CancelSpotFleetRequests",
+    "CreateFleet",
+    "CreateLaunchTemplate",
+    "DeleteFleets",
+    "DeleteLaunchTemplate",
+    "DescribeFleetHistory",
+    "DescribeFleetInstances",
+    "DescribeFleets",
     "DescribeImages",
     "DescribeInstanceTypes",
     "DescribeInstances",
     "DescribeLaunchTemplateVersions",
+    "DescribeSpotFleetInstances",
+    "DescribeSpotFleetRequestHistory",
+    "DescribeSpotFleetRequests",
+    "DescribeSubnets",
+    "ModifyFleet",
+    "ModifySpotFleetRequest",
+    "RequestSpotFleet",
     "RunInstances",
     "TerminateInstances",
 )
 
 # The services whose endpoints it asks for.
-SERVICES = ("ec2", "ssm", "sts")
+SERVICES = ("autoscaling", "ec2", "ssm", "sts")
 
 # Of an instance's eighty members, those that a sighting is made of: parsing is what a large poll costs.
 INSTANCE_MEMBERS = (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hfplugin.errors import ConfigurationError
 from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.base.provider import Context, Provider, ProviderSpec
 
@@ -27,14 +29,44 @@ def _template_type() -> type[Any]:
 def _attributes(template: AWSTemplate, settings: AWSSettings, refreshed: str) -> dict[str, list[str]]:
     from hfplugin.providers.aws import instance_types
 
-    if not template.machine_types:
+    if template.instance_requirements:
+        return instance_types.least(template.instance_requirements, settings.count_threads)
+    types, key = template.machine_types, "vmTypes" if template.vm_types else "vmType"
+    if template.ec2_fleet_config:
+        from hfplugin.providers.aws import fleet_file
+
+        types, key = fleet_file.read(template).machine_types, "ec2FleetConfig"
+    if not types:
         return {}
-    table = instance_types.table(Path(refreshed))
     try:
-        return instance_types.attributes(template.machine_types, table, settings.count_threads)
+        return instance_types.attributes(types, instance_types.table(Path(refreshed)), settings.count_threads)
     except instance_types.UnknownInstanceTypeError as error:
-        key = "vmTypes" if error.name in template.vm_types else "vmType"
+        key = key if error.name not in template.vm_type else "vmType"
         raise ValueError(f"{key}: {error}") from error
+
+
+def _faults(template: AWSTemplate, all_or_nothing: bool) -> list[str]:
+    """Say what AWS, or our own counting, would refuse that the keys alone do not show."""
+    from hfplugin.providers.aws import raw, rules
+
+    if template.ec2_fleet_config:
+        from hfplugin.providers.aws import fleet_file
+
+        try:
+            file = fleet_file.read(template)
+        except ConfigurationError as error:
+            return [str(error)]
+        whole = fleet_file.all_or_nothing_fault(file, template)
+    else:
+        is_single = template.is_one_type or len(template.subnet_id) == 1
+        whole = rules.all_or_nothing_fault(template, template.fleet_type or "instant", is_single)
+    return [text for text in (raw.fault(template), whole if all_or_nothing else "") if text]
+
+
+def _template_form(item: Mapping[str, Any], directory: str) -> dict[str, Any]:
+    from hfplugin.providers.aws import template_dialects
+
+    return template_dialects.ours(item, directory)
 
 
 def _tags(template: AWSTemplate) -> dict[str, str]:
@@ -74,6 +106,8 @@ SPEC = ProviderSpec(
     create=_create,
     attributes=_attributes,
     tags=_tags,
+    template_form=_template_form,
+    faults=_faults,
     without_effect=_without_effect,
     convert=_convert,
     refresh=_refresh,

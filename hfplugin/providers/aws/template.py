@@ -4,44 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hfplugin.config import camel
-
-
-def _words(value: Any) -> Any:
-    """A list, or IBM's text with commas."""
-    if isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    return value
-
-
-def _tags(value: Any) -> Any:
-    """An object, or IBM's `k=v;k=v`."""
-    if not isinstance(value, str):
-        return value
-    tags = {}
-    for pair in filter(None, (part.strip() for part in value.split(";"))):
-        key, equals, text = pair.partition("=")
-        if not equals or not key.strip():
-            raise ValueError(f"{pair!r} is not of the form key=value")
-        tags[key.strip()] = text.strip()
-    return tags
-
-
-def _text(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-Words = Annotated[list[str], BeforeValidator(_words)]
-Tags = Annotated[dict[str, Annotated[str, BeforeValidator(_text)]], BeforeValidator(_tags)]
-Weights = dict[str, Annotated[int, Field(ge=1)]]
-
-Service = Literal["RunInstances", "EC2Fleet", "SpotFleet", "ASG"]
-
-# AWS reserves the prefix; our own tags would be overwritten.
-_RESERVED_TAG_PREFIXES = ("aws:", "hfplugin:")
-
+from hfplugin.providers.aws import purchase, rules
+from hfplugin.providers.aws.spelling import (
+    FleetType,
+    OnDemandStrategy,
+    PriceType,
+    Service,
+    SpotStrategy,
+    Tags,
+    Text,
+    Validity,
+    Weights,
+    Words,
+    minutes,
+)
 
 # What is set by every section of a template: keys in camelCase, unknown ones refused.
 _SECTION = ConfigDict(alias_generator=camel, extra="forbid", frozen=True)
@@ -58,29 +37,8 @@ class RegionOverride(BaseModel):
     key_name: str = ""
     kms_key_id: str = ""
     launch_template_id: str = ""
-    launch_template_version: Annotated[str, BeforeValidator(_text)] = ""
+    launch_template_version: Text = ""
     placement_group_name: str = ""
-
-
-_FLEET_ONLY = (
-    "vm_types_on_demand",
-    "vm_types_priority",
-    "max_spot_price",
-    "spot_fleet_request_expiry",
-    "request_validity",
-    "allocation_strategy",
-    "allocation_strategy_on_demand",
-    "percent_on_demand",
-    "on_demand_target_capacity_ratio",
-    "pools_count",
-)
-
-_NO_EFFECT = {
-    "interface_type": "only efa would have one",
-    "priority": "HostFactory takes the templates in the order of the file",
-    "ttl": "HostFactory decides when a machine is returned",
-    "region_overrides": "this version launches in the home region only",
-}
 
 
 class AWSTemplate(BaseModel):
@@ -89,22 +47,24 @@ class AWSTemplate(BaseModel):
     model_config = _SECTION
 
     provider_api: Service | None = None
-    fleet_type: Literal["instant", "request", "maintain"] | None = None
-    price_type: Literal["ondemand", "spot", "heterogeneous"] = "ondemand"
+    fleet_type: FleetType | None = None
+    price_type: PriceType = "ondemand"
 
     image_id: str = ""
     vm_type: Words = []
     vm_types: Weights = {}
     vm_types_on_demand: Weights = {}
     vm_types_priority: dict[str, float] = {}
+    instance_requirements: dict[str, Any] = {}
     subnet_id: Words = []
     security_group_ids: Words = []
     key_name: str = ""
     instance_profile: str = ""
     instance_tags: Tags = {}
     user_data_script: str = ""
+    user_data: str = ""
     launch_template_id: str = ""
-    launch_template_version: Annotated[str, BeforeValidator(_text)] = ""
+    launch_template_version: Text = ""
 
     root_device_name: str = ""
     root_device_volume_size: Annotated[int, Field(ge=1)] | None = None
@@ -120,34 +80,30 @@ class AWSTemplate(BaseModel):
     fleet_role: str = ""
     max_spot_price: Annotated[float, Field(gt=0)] | None = None
     spot_price: Annotated[float, Field(ge=0)] | None = None
+    on_demand_base_capacity: Annotated[int, Field(ge=0)] | None = None
     spot_fleet_request_expiry: Annotated[int, Field(ge=1)] = 30
-    request_validity: str = ""
-    allocation_strategy: str = ""
-    allocation_strategy_on_demand: str = ""
+    request_validity: Validity = ""
+    allocation_strategy: SpotStrategy = ""
+    allocation_strategy_on_demand: OnDemandStrategy = ""
     percent_on_demand: Annotated[int, Field(ge=0, le=100)] | None = None
     on_demand_target_capacity_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
     pools_count: Annotated[int, Field(ge=1)] | None = None
     ec2_fleet_config: str = ""
-    interface_type: str = ""
+    native_spec: dict[str, Any] = {}
+    market_type: Literal["capacity-block", ""] = ""
+    capacity_reservation_id: str = ""
+    capacity_reservation_preference: Literal["open", "none", "capacity-reservations-only", ""] = ""
+    interface_type: Literal["efa", "interface", ""] = ""
     efa_count: Annotated[int, Field(ge=0)] | None = None
-    user_data: str = ""
     priority: float | None = None
     ttl: float | None = None
     region_overrides: dict[str, RegionOverride] = {}
 
     @model_validator(mode="after")
     def _is_launchable(self) -> AWSTemplate:
-        if not (self.image_id or self.launch_template_id or self.ec2_fleet_config):
-            raise ValueError("imageId is missing, and no launchTemplateId gives one")
-        if not (self.machine_types or self.launch_template_id or self.ec2_fleet_config):
-            raise ValueError("vmType is missing, and neither vmTypes nor launchTemplateId gives one")
-        if self.launch_template_version and not self.launch_template_id:
-            raise ValueError("launchTemplateVersion needs launchTemplateId")
-        if self.iops and self.volume_type not in ("io1", "io2", "gp3"):
-            raise ValueError("iops needs volumeType io1, io2 or gp3")
-        for key in self.instance_tags:
-            if key.startswith(_RESERVED_TAG_PREFIXES):
-                raise ValueError(f"instanceTags: {key!r} begins with a reserved prefix: choose another key")
+        fault = rules.fault(self)
+        if fault:
+            raise ValueError(fault)
         return self
 
     @property
@@ -160,33 +116,74 @@ class AWSTemplate(BaseModel):
         return (self.vm_types or single) if self.is_spot else (single or self.vm_types)
 
     @property
+    def is_one_type(self) -> bool:
+        """True also when only the launch template says the type."""
+        types = self.machine_types | self.vm_types_on_demand
+        return len(types) <= 1 and not self.instance_requirements
+
+    @property
     def is_spot(self) -> bool:
         return self.price_type != "ondemand" or bool(self.spot_price)
 
     @property
-    def not_launchable(self) -> str:
-        """Why requests for the template are refused; empty when they are not."""
-        if self.is_spot:
-            kind = self.price_type if self.price_type != "ondemand" else "spot"
-            return f"priceType {kind} needs a fleet, which this version cannot launch: use priceType ondemand"
-        if self.provider_api not in (None, "RunInstances"):
-            return f"providerApi {self.provider_api} is not available in this version: use RunInstances"
-        if self.fleet_type or self.ec2_fleet_config or self.fleet_role:
-            return "fleets are not available in this version: remove fleetType, fleetRole and ec2FleetConfig"
-        if self.interface_type == "efa" or self.efa_count:
-            return "EFA interfaces are not available in this version: remove interfaceType and efaCount"
-        if self.user_data:
-            return "userData is not available in this version: use userDataScript"
-        return ""
+    def service(self) -> str:
+        """Which of AWS's services launches: the one that is named, else the one that the keys are for."""
+        if self.provider_api:
+            return self.provider_api
+        if self.market_type:
+            return "RunInstances"
+        if self.ec2_fleet_config:
+            return "EC2Fleet"
+        if self.fleet_role and self.is_spot:
+            return "SpotFleet"
+        if self.fleet_type or self.is_spot or self.instance_requirements:
+            return "EC2Fleet"
+        is_single = len(self.machine_types) <= 1 and len(self.subnet_id) <= 1
+        return "RunInstances" if is_single else "EC2Fleet"
+
+    @property
+    def purchase(self) -> str:
+        """ondemand, spot or heterogeneous; a spotPrice makes it spot, as LSF has it."""
+        return "spot" if self.price_type == "ondemand" and self.spot_price else self.price_type
+
+    @property
+    def on_demand_share(self) -> float:
+        """The part of the capacity that is bought on demand, between 0 and 1."""
+        if self.percent_on_demand is not None:
+            return self.percent_on_demand / 100
+        return self.on_demand_target_capacity_ratio or 0.0
+
+    @property
+    def spot_price_limit(self) -> float | None:
+        return self.max_spot_price or self.spot_price or None
+
+    @property
+    def spot_strategy(self) -> str:
+        return self.allocation_strategy or purchase.DEFAULT_SPOT
+
+    @property
+    def on_demand_strategy(self) -> str:
+        default = "prioritized" if self.vm_types_priority else purchase.DEFAULT_ON_DEMAND
+        return self.allocation_strategy_on_demand or default
+
+    @property
+    def efa_interfaces(self) -> int:
+        return (self.efa_count or 1) if self.interface_type == "efa" else self.efa_count or 0
+
+    @property
+    def validity_minutes(self) -> int:
+        """How long a fleet that lives on may bring machines; LSF's key wins over Symphony's."""
+        return minutes(self.request_validity) or self.spot_fleet_request_expiry
+
+    @property
+    def wants_reserved(self) -> bool:
+        return bool(self.capacity_reservation_id) or self.capacity_reservation_preference not in ("", "none")
+
+    @property
+    def says_validity(self) -> bool:
+        return bool(self.request_validity) or "spot_fleet_request_expiry" in self.model_fields_set
 
     @property
     def without_effect(self) -> list[str]:
-        """The keys that are set and change nothing about an on-demand launch, each with the reason."""
-        if self.not_launchable:
-            return []
-        given = [name for name in _FLEET_ONLY if name in self.model_fields_set]
-        warnings = [f"{camel(name)} has no effect on demand: it is for fleets" for name in given]
-        for name, reason in _NO_EFFECT.items():
-            if name in self.model_fields_set:
-                warnings.append(f"{camel(name)} has no effect: {reason}")
-        return warnings
+        """The keys that are set and change nothing about a launch, each with the reason."""
+        return list(rules.without_effect(self))

@@ -35,7 +35,8 @@ class Order(NamedTuple):
 class Plan(NamedTuple):
     """One launch, ready to be frozen into a record: everything that the cloud will be told.
 
-    `units` is what this call asks for, at most what was ordered plus less than one machine's `weight`.
+    `units` is what this call asks for, at most what was ordered plus less than one machine's `weight`;
+    `weights` are the units of machine types that are worth something else. `remains`: see Launch.
     """
 
     api: str
@@ -46,6 +47,8 @@ class Plan(NamedTuple):
     units: int
     weight: int = 1
     user_data: str = ""
+    weights: dict[str, int] = {}
+    remains: tuple[str, ...] = ()
 
 
 class Sighting(NamedTuple):
@@ -103,6 +106,20 @@ class Located(NamedTuple):
     account: str = ""
 
 
+class Source(NamedTuple):
+    """A fleet or group that replaces what it loses: its launch, and the units that need no place in it any more.
+
+    `spent` counts, by price type, every machine of it that was ever given back, those about to be included: the
+    target is the smaller of what it is now and `launch.units` less all of these, so lowering it twice is no harm.
+    `held`, once the source was told to bring nothing more: the units that it keeps, by price type. The target is
+    then the smaller of what it is now and these, because what it never brought needs no place either.
+    """
+
+    launch: Launch
+    spent: Mapping[str, int]
+    held: Mapping[str, int] | None = None
+
+
 class Released(NamedTuple):
     """What came of a release, machine by machine; one in neither part was not answered: ask again."""
 
@@ -157,14 +174,37 @@ class Provider(Protocol):
         One whose state is UNKNOWN was sent before: no refusal of it proves that nothing was launched.
         """
 
-    def find_launched(self, launch: Launch, request_id: str) -> tuple[Sighting, ...]:
-        """Look, without launching, for what a launch of unknown outcome brought; ProviderError if unseen."""
+    def find_launched(self, launch: Launch, request_id: str) -> Outcome:
+        """Look, without launching, for what a launch of unknown outcome brought; ProviderError if unseen.
+
+        ACCEPTED when a fleet or group of it is there; else UNKNOWN, with the machines that are.
+        """
+
+    def gather(self, launch: Launch) -> Outcome:
+        """Give every machine that the source of an ACCEPTED launch holds, and SETTLED when no more will come.
+
+        `errors` say why it brings less than it was asked for; it is then told to stop. It may be asked of a closed
+        request's source too, and of one that is gone: SETTLED, with nothing.
+        """
+
+    def stop(self, launch: Launch, held: Mapping[str, int]) -> None:
+        """Tell the source of a launch to bring nothing more than the units it holds, by price type.
+
+        Its target never rises, also when this is repeated; one that is gone is no error. ProviderError when it
+        could not be told.
+        """
+
+    def remove(self, launch: Launch, remains: Sequence[str]) -> None:
+        """Remove what a launch left behind, of which nothing lives any more; what is gone already is no error."""
 
     def observe(self, machines: Sequence[Located]) -> Observation:
         """Say what the machines are doing now."""
 
-    def release(self, machines: Sequence[Located]) -> Released:
-        """Give machines back for good; one bad id never spoils the others."""
+    def release(self, machines: Sequence[Located], source: Source | None = None) -> Released:
+        """Give machines back for good; one bad id never spoils the others.
+
+        With a source, all are of it: it is told first, so that it replaces none of them.
+        """
 
     def find_hosts(self, hosts: Sequence[Host]) -> list[Found]:
         """Search all configured regions for hosts that no record knows; one answer per host, in order.
@@ -190,8 +230,10 @@ class ProviderSpec(NamedTuple):
     gives the pydantic model of its part of a template; both accept the camelCase keys of the files.
     `attributes` derives HostFactory's attributes of a template (template part, settings, refreshed machine
     types' file), `tags` gives the machine tags it asks for, `without_effect` a warning for each key of it that
-    changes nothing. `convert` turns a configuration file in another
-    product's form into ours and gives warnings. `refresh` fetches the cloud's machine types into a file.
+    changes nothing, and `faults` what the cloud would refuse of it (template part, whether all or nothing).
+    `convert` turns a configuration file in another product's form into ours and gives warnings; `template_form`
+    does so for one template of the file in a directory (ValueError: what has no place in ours). `refresh`
+    fetches the cloud's machine types into a file.
     """
 
     provider_type: str
@@ -203,3 +245,5 @@ class ProviderSpec(NamedTuple):
     convert: Callable[[dict[str, Any]], tuple[dict[str, Any], list[str]]] | None = None
     refresh: Callable[[Any, Context, str], int] | None = None
     without_effect: Callable[[Any], list[str]] = lambda template: []
+    template_form: Callable[[Mapping[str, Any], str], dict[str, Any]] = lambda item, directory: dict(item)
+    faults: Callable[[Any, bool], list[str]] = lambda template, all_or_nothing: []

@@ -9,12 +9,21 @@ import pytest
 from fake_ec2 import ACCOUNT, AWAY, HOME, LAUNCHED_AT, FakeAWS, FakeClients, FaultError, Instance
 
 from hfplugin.errors import ErrorKind, ProviderError
-from hfplugin.model import Launch, MachineState
+from hfplugin.model import Launch, LaunchState, MachineState
 from hfplugin.providers.aws import operations
 from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.aws.provider import AWSProvider
 from hfplugin.providers.base.cache import Cache
-from hfplugin.providers.base.provider import Context, Found, Host, Located, Observation, Released, Sighting
+from hfplugin.providers.base.provider import (
+    Context,
+    Found,
+    Host,
+    Located,
+    Observation,
+    Outcome,
+    Released,
+    Sighting,
+)
 
 OTHER_ACCOUNT = "999988887777"
 ABSENT = "i-0fffffffffffffff0"
@@ -385,7 +394,7 @@ class TestFindRequest:
 
 class TestFindLaunched:
     @staticmethod
-    def look(clients: FakeClients, account: str = ACCOUNT) -> tuple[Sighting, ...]:
+    def look(clients: FakeClients, account: str = ACCOUNT) -> Outcome:
         provider = AWSProvider(AWSSettings(region=HOME), Context("prod1", "abc", Cache("/nonexistent")))
         provider._clients = clients
         launch = Launch(1, "token-1", "RunInstances", HOME, account, "somewhere", {}, 1, 0.0)
@@ -395,7 +404,9 @@ class TestFindLaunched:
         machines = [aws.add(token="token-1"), aws.add(token="token-1", state="terminated")]
         aws.add(token="token-2")
         aws.add(AWAY, token="token-1")
-        assert {sighting.id for sighting in self.look(clients)} == {machine.id for machine in machines}
+        found = self.look(clients)
+        assert found.state is LaunchState.UNKNOWN  # what is visible may not be all yet
+        assert {sighting.id for sighting in found.sightings} == {machine.id for machine in machines}
 
     def test_nothing_found_in_another_account_is_no_answer(self, aws: FakeAWS, clients: FakeClients) -> None:
         aws.add(token="token-1", owner=OTHER_ACCOUNT)

@@ -18,7 +18,7 @@ from hfplugin import catalog
 from hfplugin.environment import Environment
 from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError
 from hfplugin.model import Launch, LaunchState, Refusal, Template
-from hfplugin.providers.aws import run_instances
+from hfplugin.providers.aws.handlers import run_instances
 from hfplugin.providers.aws.template import AWSTemplate
 from hfplugin.providers.base.cache import Cache
 from hfplugin.providers.base.provider import Context, Order, Plan
@@ -454,7 +454,7 @@ def test_an_unreachable_region_leaves_the_launch_unknown(clients: FakeClients, a
 
 
 def test_a_launch_is_not_replayed_in_another_account(clients: FakeClients, aws: FakeAWS) -> None:
-    launch = frozen(planned(clients, template_of()))._replace(account="999988887777")
+    launch = frozen(planned(clients, template_of()))._replace(account="999988887777", state=LaunchState.UNKNOWN)
     outcome = run_instances.launch(clients, launch, "")
     assert (outcome.state, outcome.errors[0].code) == (LaunchState.UNKNOWN, "WrongAccount")
     assert "RunInstances" not in aws.call_count
@@ -463,7 +463,7 @@ def test_a_launch_is_not_replayed_in_another_account(clients: FakeClients, aws: 
 def test_credentials_that_are_gone_at_a_replay_leave_the_launch_unknown(
     clients: FakeClients, aws: FakeAWS, tmp_path: Path
 ) -> None:
-    launch = frozen(planned(clients, template_of()))._replace(account="")
+    launch = frozen(planned(clients, template_of()))._replace(account="", state=LaunchState.UNKNOWN)
     later = FakeClients(aws, tmp_path, credential_file=str(tmp_path / "missing"))
     outcome = run_instances.launch(later, launch, "")
     assert (outcome.state, outcome.errors[0].kind) == (LaunchState.UNKNOWN, ErrorKind.INVALID)

@@ -44,7 +44,7 @@ def test_every_ec2_operation_in_the_source_is_kept() -> None:
     by_method = {xform_name(name): name for name in operations}
     called = {
         by_method[name]
-        for path in SOURCES.glob("*.py")
+        for path in SOURCES.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         for name in _names(node)
         if name in by_method

@@ -157,17 +157,13 @@ def test_a_check_tells_account_and_region_and_tries_each_template(aws: FakeAWS, 
 
 def test_a_check_goes_on_after_a_template_that_cannot_be_launched(aws: FakeAWS, clients: FakeClients) -> None:
     aws.faults["RunInstances"] = [FaultError("InvalidSubnetID.NotFound", "no such subnet")]
-    _, small, other, spot = provider(clients).check(
-        [template(), template("other"), template("spot", priceType="spot")]
-    )
+    _, small, other = provider(clients).check([template(), template("other")])
     assert (small.is_ok, small.detail) == (
         False,
         f"InvalidSubnetID.NotFound: no such subnet (in {HOME}/subnet-a/m5.large)",
     )
     assert small.remedy == "correct what AWS names in the template or the account"
     assert other.is_ok
-    assert (spot.is_ok, spot.remedy) == (False, "until then, requests for it are refused")
-    assert "use priceType ondemand" in spot.detail
 
 
 @pytest.mark.parametrize(
@@ -186,7 +182,12 @@ def test_a_check_tries_every_subnet_and_every_type_and_names_those_that_fail(
     aws: FakeAWS, clients: FakeClients
 ) -> None:
     aws.faults["RunInstances"] = [None, FaultError("InvalidSubnetID.NotFound", "no subnet-b"), None]
-    wide = template(subnetId=["subnet-a", "subnet-b"], vmType="", vmTypes={"m5.large": 1, "m5.xlarge": 2})
+    wide = template(
+        subnetId=["subnet-a", "subnet-b"],
+        vmType="",
+        vmTypes={"m5.large": 1, "m5.xlarge": 2},
+        providerApi="RunInstances",
+    )
     _, check = provider(clients).check([wide])
     tried = [(call["SubnetId"], call["InstanceType"]) for call in aws.called("RunInstances")]
     assert tried == [("subnet-a", "m5.large"), ("subnet-b", "m5.large"), ("subnet-a", "m5.xlarge")]
@@ -207,29 +208,111 @@ def test_a_check_without_credentials_says_so_and_stops(aws: FakeAWS, clients: Fa
     assert "credentialFile" in check.remedy
 
 
+def test_attributes_of_requirements_are_their_minima(tmp_path: Path) -> None:
+    wanted = {"VCpuCount": {"Min": 8, "Max": 16}, "MemoryMiB": {"Min": 16384}}
+    required = extension(vmType=None, providerApi="EC2Fleet", instanceRequirements=wanted)
+    assert SPEC.attributes(required, AWSSettings(), str(tmp_path)) == {
+        "type": ["String", "X86_64"],
+        "ncores": ["Numeric", "1"],
+        "ncpus": ["Numeric", "4"],
+        "nram": ["Numeric", "16384"],
+    }
+    threads = SPEC.attributes(required, AWSSettings(count_threads=True), str(tmp_path))
+    assert threads["ncpus"] == ["Numeric", "8"]
+
+
+def test_requirements_for_awss_own_processors_are_arm_with_a_core_for_each_vcpu(tmp_path: Path) -> None:
+    wanted = {"VCpuCount": {"Min": 8}, "MemoryMiB": {"Min": 1024}, "CpuManufacturers": ["amazon-web-services"]}
+    required = extension(vmType=None, providerApi="ASG", instanceRequirements=wanted)
+    found = SPEC.attributes(required, AWSSettings(), str(tmp_path))
+    assert (found["type"], found["ncpus"]) == (["String", "AARCH64"], ["Numeric", "8"])
+
+
+def fleet_file(directory: Path, **overrides: Any) -> str:
+    path = directory / "fleet.json"
+    machines = [{"InstanceType": "m5.xlarge", "WeightedCapacity": 2}, {"InstanceType": "m5.large"}]
+    content = {
+        "LaunchTemplateConfigs": [
+            {"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1"}, "Overrides": machines}
+        ],
+        "Type": "instant",
+        **overrides,
+    }
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    return str(path)
+
+
+def test_attributes_come_from_the_types_of_a_fleet_file(tmp_path: Path) -> None:
+    named = extension(vmType=None, imageId=None, ec2FleetConfig=fleet_file(tmp_path))
+    assert SPEC.attributes(named, AWSSettings(), str(tmp_path / "none"))["nram"] == ["Numeric", "8192"]
+
+
+def configuration(**parts: Any) -> list[dict[str, Any]]:
+    return [{"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1"}, **parts}]
+
+
 @pytest.mark.parametrize(
-    ("keys", "warning"),
+    ("content", "said"),
     [
-        ({"allocationStrategy": "lowestPrice"}, "allocationStrategy has no effect on demand: it is for fleets"),
-        ({"priority": 3}, "priority has no effect: HostFactory takes the templates in the order of the file"),
+        ({"Typ": "instant"}, 'Unknown parameter in input: "Typ"'),
+        ({"LaunchTemplateConfigs": None}, 'Missing required parameter in input: "LaunchTemplateConfigs"'),
+        ({"SpotOptions": {"MaxTotalPrice": 3}}, "Invalid type for parameter SpotOptions.MaxTotalPrice"),
+        ({"ClientToken": "x"}, "ClientToken may not be set"),
+        ({"ExcessCapacityTerminationPolicy": "termination"}, "ExcessCapacityTerminationPolicy may not be"),
+        ({"TagSpecifications": [{"Tags": [{"Key": "hfplugin:x"}]}]}, "tag 'hfplugin:x' begins with"),
+        ({"Type": "maintain"}, "Type is maintain, but fleetType instant: take one of the two out"),
         (
-            {"regionOverrides": {"eu-west-1": {}}},
-            "regionOverrides has no effect: this version launches in the home",
+            {"LaunchTemplateConfigs": [{"Overrides": [{"InstanceType": "m5.large"}]}]},
+            "LaunchTemplateConfigs[0] has no LaunchTemplateSpecification with an id or name",
         ),
-        ({"interfaceType": "interface"}, "interfaceType has no effect: only efa would have one"),
+        (
+            {
+                "LaunchTemplateConfigs": configuration(
+                    Overrides=[{"InstanceType": "m5.large"}, {"InstanceType": "m5.large", "WeightedCapacity": 2}]
+                )
+            },
+            "m5.large has weights 2 and 1: give a type one weight",
+        ),
+        (
+            {
+                "LaunchTemplateConfigs": configuration(
+                    Overrides=[{"InstanceType": "m5.large", "WeightedCapacity": 0.5}]
+                )
+            },
+            "WeightedCapacity 0.5 of m5.large has to be a whole number above 0",
+        ),
+        (
+            {"LaunchTemplateConfigs": configuration(Overrides=[{"SubnetId": "subnet-a", "WeightedCapacity": 2}])},
+            "WeightedCapacity without InstanceType",
+        ),
+        (
+            {"TargetCapacitySpecification": {"TargetCapacityUnitType": "vcpu"}},
+            "TargetCapacitySpecification.TargetCapacityUnitType has to be units",
+        ),
     ],
+    ids=lambda value: str(value)[:60],
 )
-def test_a_key_that_changes_nothing_is_warned_about(keys: dict[str, Any], warning: str) -> None:
-    raw = {"imageId": IMAGE, "vmType": "m5.large", **keys}
-    [said] = TemplateExtensionRegistry.create_extension_config("aws", raw).without_effect
-    assert said.startswith(warning)
+def test_a_fleet_file_that_is_wrong_is_named_with_the_path_inside_it(
+    tmp_path: Path, content: dict[str, Any], said: str
+) -> None:
+    path = fleet_file(tmp_path, **content)
+    named = extension(vmType=None, imageId=None, ec2FleetConfig=path, fleetType="instant")
+    [fault] = SPEC.faults(named, False)
+    assert fault.startswith(f"ec2FleetConfig {path}: {said}")
 
 
-def test_a_key_for_fleets_is_not_warned_about_where_a_fleet_is_meant() -> None:
-    raw = {"imageId": IMAGE, "vmType": "m5.large", "priceType": "spot", "allocationStrategy": "lowestPrice"}
-    assert TemplateExtensionRegistry.create_extension_config("aws", raw).without_effect == []
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "cannot be read: No such file"), ("{", "is not JSON: "), ("[]", "has to be a JSON object")],
+)
+def test_a_fleet_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, said: str) -> None:
+    path = tmp_path / "fleet.json"
+    if text is not None:
+        path.write_text(text)
+    [fault] = SPEC.faults(extension(ec2FleetConfig=str(path)), False)
+    assert fault.startswith(f"ec2FleetConfig {path} {said}")
 
 
-def test_inline_user_data_is_refused_rather_than_dropped() -> None:
-    raw = {"imageId": IMAGE, "vmType": "m5.large", "userData": "zone=a"}
-    assert "use userDataScript" in TemplateExtensionRegistry.create_extension_config("aws", raw).not_launchable
+def test_a_wrong_native_spec_is_known_when_the_templates_are_read() -> None:
+    [fault] = SPEC.faults(extension(nativeSpec={"MinCount": 3}), False)
+    assert fault.startswith("nativeSpec: MinCount may not be set: ")

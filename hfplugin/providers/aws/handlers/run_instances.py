@@ -6,34 +6,65 @@ demand of thousands is better served by a fleet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError
+from hfplugin.errors import ErrorKind, HFPluginError
 from hfplugin.model import Launch, LaunchState, Refusal
-from hfplugin.providers.aws import images, tags
+from hfplugin.providers.aws import images, machine, operations, raw
 from hfplugin.providers.aws.client import Clients
-from hfplugin.providers.aws.errors import AWS_ERRORS, TOKEN_USED, is_first_answer, translate, unreadable
-from hfplugin.providers.aws.images import Resolved, RootVolume
+from hfplugin.providers.aws.errors import AWS_ERRORS, translate, unreadable
+from hfplugin.providers.aws.handlers.sending import refused, unsent
+from hfplugin.providers.aws.images import Resolved
 from hfplugin.providers.aws.operations import BATCH, sighting
-from hfplugin.providers.base.provider import Context, Order, Outcome, Plan
+from hfplugin.providers.base.provider import Context, Located, Order, Outcome, Plan, Released, Source
 
 if TYPE_CHECKING:
     from hfplugin.providers.aws.template import AWSTemplate
 
 API = "RunInstances"
 
-# EC2's limit for user data, before encoding.
-_USER_DATA_BYTES = 16 * 1024
-
-# Refusals of a replay that every further replay would get too.
-_ANSWERS = (ErrorKind.CAPACITY, ErrorKind.QUOTA, ErrorKind.INVALID, ErrorKind.UNKNOWN)
-
 # EC2's answer to a DryRun call that would have succeeded.
 _WOULD_SUCCEED = "DryRunOperation"
 
-# One hop: a container behind the machine's own network cannot take the machine's role.
-_METADATA_OPTIONS = {"HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1}
+
+class RunInstances:
+    """RunInstances as a handler: it leaves nothing behind but machines."""
+
+    def __init__(self, clients: Clients, context: Context) -> None:
+        self._clients = clients
+        self._context = context
+
+    def plan(self, template: AWSTemplate, order: Order) -> Plan | None:
+        return plan(self._clients, self._context, template, order)
+
+    def launch(self, launched: Launch, user_data: str) -> Outcome:
+        return launch(self._clients, launched, user_data)
+
+    def find(self, launch: Launch, request_id: str) -> Outcome:
+        wanted = {"client-token": [launch.token]}
+        found = tuple(operations.find_by_filters(self._clients, launch.region, wanted))
+        return Outcome(LaunchState.UNKNOWN, sightings=found)
+
+    def gather(self, launch: Launch) -> Outcome:
+        return Outcome(LaunchState.SETTLED)
+
+    def stop(self, launch: Launch, held: Mapping[str, int]) -> None:
+        """It brings nothing by itself."""
+
+    def release(self, source: Source, machines: Sequence[Located]) -> Released:
+        return operations.release(self._clients, machines)
+
+    def remove(self, launch: Launch, remains: Sequence[str]) -> None:
+        """It leaves nothing behind."""
+
+    def trials(self, template: AWSTemplate, order: Order) -> Iterator[tuple[str, Callable[[], None]]]:
+        for place in samples(template, self._clients.region):
+
+            def trial(place: Place = place) -> None:
+                dry_run(self._clients, plan_in(self._clients, self._context, template, order, place))
+
+            yield str(place), trial
 
 
 class Place(NamedTuple):
@@ -64,20 +95,25 @@ def plan_in(clients: Clients, context: Context, template: AWSTemplate, order: Or
     resolved = images.resolve(clients, place.region, template)
     count = min(BATCH, _machines(order, place.weight))
     minimum = count if order.template.all_or_nothing else 1
+    labels = machine.labels(template, context, order, {place.machine_type: place.weight})
     return Plan(
         api=API,
         region=place.region,
         account=clients.account(),
         place=str(place),
-        params={
-            "MinCount": minimum,
-            "MaxCount": count,
-            **parameters(template, resolved, place),
-            **_tagging(template, context, order, place.weight),
-        },
+        params=raw.applied(
+            "RunInstances",
+            {
+                "MinCount": minimum,
+                "MaxCount": count,
+                **parameters(template, resolved, place),
+                "TagSpecifications": machine.specifications(labels, "instance", "volume"),
+            },
+            template,
+        ),
         units=count * place.weight,
         weight=place.weight,
-        user_data=_user_data(template.user_data_script),
+        user_data=machine.user_data(template),
     )
 
 
@@ -116,86 +152,27 @@ def _is_rest(order: Order) -> bool:
 def parameters(template: AWSTemplate, resolved: Resolved, place: Place) -> dict[str, Any]:
     """Make the call's parameters, except for count, tags, token and user data. What is not set is left out."""
     launch_template = {
-        "LaunchTemplateId": template.launch_template_id,
+        **images.launch_template_name(template.launch_template_id),
         "Version": resolved.launch_template_version,
     }
-    settings = {
+    given = {
         "LaunchTemplate": launch_template if template.launch_template_id else None,
-        "ImageId": resolved.image_id,
         "InstanceType": place.machine_type,
-        "SubnetId": place.subnet,
-        "SecurityGroupIds": template.security_group_ids,
-        "KeyName": template.key_name,
-        "IamInstanceProfile": _profile(template.instance_profile),
-        "BlockDeviceMappings": _root_volume(template, resolved.root),
-        "Placement": _placement(template),
-        "EbsOptimized": template.ebs_optimized,
-        "MetadataOptions": {
-            **_METADATA_OPTIONS,
-            **{name: value for name, value in resolved.metadata_options.items() if name != "State"},
-            "HttpTokens": template.http_tokens,
-        },
-        # A machine that shuts itself down must not stay behind stopped, billed and unknown to HostFactory.
-        "InstanceInitiatedShutdownBehavior": "terminate",
+        **machine.in_subnet(machine.settings(template, resolved), place.subnet),
+        "InstanceMarketOptions": _market(template),
     }
-    return {name: value for name, value in settings.items() if value not in (None, "", [], {})}
+    return {name: value for name, value in given.items() if value}
 
 
-def _profile(name_or_arn: str) -> dict[str, str]:
-    if not name_or_arn:
+def _market(template: AWSTemplate) -> dict[str, Any]:
+    """Spot machines of one-time requests: what AWS takes back is not started again. Or a capacity block's."""
+    if template.market_type:
+        return {"MarketType": template.market_type}
+    if not template.is_spot:
         return {}
-    return {"Arn" if name_or_arn.startswith("arn:") else "Name": name_or_arn}
-
-
-def _root_volume(template: AWSTemplate, root: RootVolume | None) -> list[dict[str, Any]]:
-    if root is None:
-        return []
-    settings = {
-        "DeleteOnTermination": True,
-        # False is never sent: EC2 refuses it for an image whose snapshot is encrypted.
-        "Encrypted": template.encrypted or None,
-        "KmsKeyId": template.kms_key_id or None,
-        "VolumeSize": template.root_device_volume_size or root.size,
-        "VolumeType": template.volume_type or None,
-        "Iops": template.iops,
-    }
-    return [
-        {"DeviceName": root.device, "Ebs": {name: value for name, value in settings.items() if value is not None}}
-    ]
-
-
-def _placement(template: AWSTemplate) -> dict[str, str]:
-    settings = {"GroupName": template.placement_group_name, "Tenancy": template.tenancy}
-    return {name: value for name, value in settings.items() if value}
-
-
-def _tagging(template: AWSTemplate, context: Context, order: Order, weight: int) -> dict[str, Any]:
-    labels = tags.as_list(
-        {
-            **template.instance_tags,
-            tags.PROVIDER: context.provider_name,
-            tags.INSTALLATION: context.installation,
-            tags.REQUEST_ID: order.request_id,
-            tags.TEMPLATE_ID: order.template.id,
-            tags.ATTEMPT: str(order.attempt),
-            **({tags.UNITS: str(weight)} if weight != 1 else {}),
-        }
-    )
-    return {"TagSpecifications": [{"ResourceType": kind, "Tags": labels} for kind in ("instance", "volume")]}
-
-
-def _user_data(path: str) -> str:
-    if not path:
-        return ""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigurationError(f"userDataScript {path} cannot be read: {reason}") from error
-    if len(text.encode()) > _USER_DATA_BYTES:
-        raise ConfigurationError(f"userDataScript {path} is larger than EC2's limit of {_USER_DATA_BYTES} bytes")
-    return text
+    price = template.spot_price_limit
+    options = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
+    return {"MarketType": "spot", "SpotOptions": {**options, **({"MaxPrice": f"{price:g}"} if price else {})}}
 
 
 def call_parameters(launch: Launch, user_data: str) -> dict[str, Any]:
@@ -209,32 +186,23 @@ def launch(clients: Clients, launch: Launch, user_data: str) -> Outcome:
     try:
         clients.require_account(launch.account)
         client = clients.ec2_for_launch(launch.region)
-        answer = client.run_instances(**call_parameters(launch, user_data))
     except HFPluginError as error:
-        return _failure(launch, error, LaunchState.UNKNOWN)  # not sent now, perhaps sent before
+        return unsent(launch, error)
+    try:
+        answer = client.run_instances(**call_parameters(launch, user_data))
     except AWS_ERRORS as error:
-        refusal = translate(error)
-        # Only a definite answer to the very first try proves that nothing was launched.
-        is_first = launch.state is not LaunchState.UNKNOWN and is_first_answer(error)
-        if is_first and refusal.kind is not ErrorKind.TRANSIENT:
-            return _failure(launch, refusal, LaunchState.REFUSED)
-        look_only = refusal.code in TOKEN_USED or refusal.kind in _ANSWERS
-        return _failure(launch, refusal, LaunchState.UNKNOWN)._replace(look_only=look_only)
+        return refused(launch, error)
     owner = answer.get("OwnerId", "")
     try:
         got = tuple(sighting(instance, owner, launch.region) for instance in answer["Instances"])
     except (KeyError, ValueError) as error:
-        return _failure(launch, unreadable(error), LaunchState.UNKNOWN)
+        return Outcome(LaunchState.UNKNOWN, errors=(Refusal.of(unreadable(error), launch.place),))
     return Outcome(
         LaunchState.SETTLED,
         sightings=got,
         resource_id=answer.get("ReservationId", ""),
         account=owner,
     )
-
-
-def _failure(launch: Launch, error: HFPluginError, state: LaunchState) -> Outcome:
-    return Outcome(state, errors=(Refusal.of(error, launch.place),))
 
 
 def samples(template: AWSTemplate, region: str) -> list[Place]:

@@ -1,0 +1,289 @@
+"""Machines from Spot Fleet, EC2 Fleet's elder: of type request, and of type maintain, which replaces losses.
+
+Downside: AWS advises against it for anything new; EC2 Fleet does all of this, and instant fleets besides.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError, ProviderError
+from hfplugin.model import Launch, LaunchState, Refusal
+from hfplugin.providers.aws import fleet_places, launch_templates, machine, operations, purchase, raw
+from hfplugin.providers.aws.client import Clients
+from hfplugin.providers.aws.errors import AWS_ERRORS, kind_of, translate, unreadable
+from hfplugin.providers.aws.fleet_places import Place
+from hfplugin.providers.aws.handlers import fleet
+from hfplugin.providers.aws.handlers.fleet import Draft
+from hfplugin.providers.aws.handlers.sending import refused, unsent
+from hfplugin.providers.aws.handlers.trials import trials
+from hfplugin.providers.aws.purchase import Split
+from hfplugin.providers.base.provider import Context, Located, Order, Outcome, Plan, Released, Source
+
+if TYPE_CHECKING:
+    from hfplugin.providers.aws.template import AWSTemplate
+
+API = "SpotFleet"
+OPERATION = "RequestSpotFleet"
+
+_OVER = ("cancelled", "cancelled_running", "cancelled_terminating", "failed")
+
+# Of a whole call, and of one request in an answer.
+_NO_SUCH = "InvalidSpotFleetRequestId.NotFound"
+_ENDED = (_NO_SUCH, "fleetRequestIdDoesNotExist", "fleetRequestNotInCancellableState")
+
+# AWS forgets a request this long after it was cancelled and its last machine ended (DescribeSpotFleetRequests).
+_KEPT_SECONDS = 48 * 3600
+
+# Events that say why nothing comes: prices and zones that do not serve are no errors to AWS.
+_TELLING = ("error", "information")
+
+# Ours: the request is over and has brought fewer than asked, whatever AWS says about it.
+_SHORT = "SpotFleetEnded"
+
+# A service-linked role lies under the service's own path.
+_LINKED_ROLE = "AWSServiceRoleForEC2SpotFleet"
+_LINKED_PATH = "aws-service-role/spotfleet.amazonaws.com/"
+
+
+class SpotFleet:
+    """Launches, watches and ends Spot Fleets. `now` gives seconds since the epoch."""
+
+    def __init__(self, clients: Clients, context: Context, now: Callable[[], float] = time.time) -> None:
+        self._clients = clients
+        self._context = context
+        self._now = now
+
+    def plan(self, template: AWSTemplate, order: Order) -> Plan | None:
+        place = fleet_places.first_open(self._clients, template, order)
+        return None if place is None else self.plan_in(template, order, place)
+
+    def plan_in(self, template: AWSTemplate, order: Order, place: Place) -> Plan:
+        """Give the launch of an order in one place."""
+        role = role_arn(self._clients, place.region, template)
+        draft = fleet.draft(self._clients, self._context, template, order, place)
+        call = {"IamFleetRole": role, **config(template, draft, self._now())}
+        return draft.plan(API, raw.applied(OPERATION, call, template))
+
+    def launch(self, launch: Launch, user_data: str) -> Outcome:
+        call: Any = {**launch.params["Call"], "ClientToken": launch.token}
+        try:
+            self._clients.require_account(launch.account)
+            launch_templates.ensure(self._clients, self._context, launch, user_data)
+            client = self._clients.ec2_for_launch(launch.region)
+        except HFPluginError as error:
+            return unsent(launch, error)
+        try:
+            answer = client.request_spot_fleet(SpotFleetRequestConfig=call)
+            request_id = answer["SpotFleetRequestId"]
+        except AWS_ERRORS as error:
+            return refused(launch, error)
+        except KeyError as error:
+            return Outcome(LaunchState.UNKNOWN, errors=(Refusal.of(unreadable(error), launch.place),))
+        return Outcome(LaunchState.ACCEPTED, resource_id=request_id, account=launch.account)
+
+    def find(self, launch: Launch, request_id: str) -> Outcome:
+        """Look for the request by its token: there is no filter for it, so all of them are read."""
+        for page in fleet.pages(self._clients, launch.region, "describe_spot_fleet_requests"):
+            for each in page["SpotFleetRequestConfigs"]:
+                if each["SpotFleetRequestConfig"].get("ClientToken") == launch.token:
+                    found: str = each["SpotFleetRequestId"]
+                    return Outcome(LaunchState.ACCEPTED, resource_id=found, account=launch.account)
+        return Outcome(LaunchState.UNKNOWN)
+
+    def gather(self, launch: Launch) -> Outcome:
+        """Give the machines that the fleet holds. One that is over, or fulfilled and not maintained, is settled.
+
+        The list of machines may lag behind the request: as long as it has fewer, nothing is settled.
+        """
+        described = self._described(launch)
+        if described is None:
+            return self._forgotten(launch)
+        listed = fleet.pages(
+            self._clients,
+            launch.region,
+            "describe_spot_fleet_instances",
+            SpotFleetRequestId=launch.resource_id,
+        )
+        seen = fleet.members(launch, listed)
+        is_over, activity = described["SpotFleetRequestState"] in _OVER, described.get("ActivityStatus")
+        is_done = is_over or (not _is_maintained(launch) and activity == "fulfilled")
+        own = described["SpotFleetRequestConfig"]
+        counted = own.get("FulfilledCapacity", 0)
+        lags = sum(launch.units_of(each.machine_type) for each in seen) < counted
+        is_short = is_over and not launch.is_stopped and counted < own["TargetCapacity"]
+        return Outcome(
+            LaunchState.SETTLED if is_done and not lags else LaunchState.ACCEPTED,
+            sightings=seen,
+            errors=self._reasons(launch, is_short) if is_short or activity == "error" else (),
+            resource_id=launch.resource_id,
+            account=launch.account,
+        )
+
+    def _forgotten(self, launch: Launch) -> Outcome:
+        """Judge a request that AWS does not know: not yet, or not any more."""
+        if self._now() - launch.planned_at < _KEPT_SECONDS:
+            raise ProviderError(ErrorKind.TRANSIENT, _NO_SUCH, f"{launch.resource_id} cannot be seen yet")
+        return Outcome(LaunchState.SETTLED, resource_id=launch.resource_id, account=launch.account)
+
+    def _reasons(self, launch: Launch, is_short: bool) -> tuple[Refusal, ...]:
+        """Give why the fleet cannot launch, from its history. One that ended short has no more to give here."""
+        since = datetime.fromtimestamp(launch.planned_at, UTC)
+        told: tuple[Refusal, ...] = ()
+        for kind in _TELLING:
+            history = fleet.pages(
+                self._clients,
+                launch.region,
+                "describe_spot_fleet_request_history",
+                SpotFleetRequestId=launch.resource_id,
+                EventType=kind,
+                StartTime=since,
+            )
+            told += fleet.reasons([record for page in history for record in page["HistoryRecords"]], launch.place)
+        if is_short and not any(each.kind in (ErrorKind.CAPACITY, ErrorKind.QUOTA) for each in told):
+            ended = "the Spot Fleet request ended before it had brought all that was asked"
+            told += (Refusal(ErrorKind.CAPACITY, _SHORT, ended, launch.place),)
+        return told
+
+    def stop(self, launch: Launch, held: Mapping[str, int]) -> None:
+        """Let the fleet bring nothing more: a maintained one is set to what it holds, any other cancelled."""
+        if not _is_maintained(launch):
+            self._cancel(launch, ends_machines=False)
+            return
+        wanted = fleet.limited(self._target(launch), held)
+        if wanted is not None:
+            self._retarget(launch, wanted)
+
+    def release(self, source: Source, machines: Sequence[Located]) -> Released:
+        """Terminate machines, of a maintained fleet after its target is lowered."""
+        launch = source.launch
+        if _is_maintained(launch):
+            wanted = fleet.lowered(self._target(launch), _parts(launch.params["Call"]), source)
+            if wanted is not None:
+                self._retarget(launch, wanted)
+        return operations.release(self._clients, machines)
+
+    def _target(self, launch: Launch) -> dict[str, int]:
+        """Give the fleet's target by price type; empty when there is nothing left to be told."""
+        described = self._described(launch)
+        if described is None or described["SpotFleetRequestState"] in _OVER:
+            return {}
+        return _parts(described["SpotFleetRequestConfig"])
+
+    def _retarget(self, launch: Launch, units: Mapping[str, int]) -> None:
+        try:
+            self._clients.ec2(launch.region).modify_spot_fleet_request(
+                SpotFleetRequestId=launch.resource_id,
+                TargetCapacity=sum(units.values()),
+                OnDemandTargetCapacity=units["ondemand"],
+                ExcessCapacityTerminationPolicy="noTermination",
+            )
+        except AWS_ERRORS as error:
+            raise translate(error) from error
+
+    def remove(self, launch: Launch, remains: Sequence[str]) -> None:
+        """Cancel the emptied request, then delete its launch template."""
+        if launch.resource_id:
+            self._cancel(launch, ends_machines=_is_maintained(launch))
+        launch_templates.remove(self._clients, launch.region, remains)
+
+    def _cancel(self, launch: Launch, ends_machines: bool) -> None:
+        try:
+            answer = self._clients.ec2(launch.region).cancel_spot_fleet_requests(
+                SpotFleetRequestIds=[launch.resource_id], TerminateInstances=ends_machines
+            )
+        except AWS_ERRORS as error:
+            refusal = translate(error)
+            if refusal.code not in _ENDED:
+                raise refusal from error
+            return
+        for failed in answer.get("UnsuccessfulFleetRequests", ()):
+            code, text = failed["Error"].get("Code", ""), failed["Error"].get("Message", "")
+            if code not in _ENDED:
+                raise ProviderError(kind_of(code), code, text)
+
+    def trials(self, template: AWSTemplate, order: Order) -> Iterator[tuple[str, Callable[[], None]]]:
+        return trials(self._clients, self._context, template, order, self.plan_in)
+
+    def _described(self, launch: Launch) -> Any:
+        """Give the request as AWS has it, None when AWS does not know it."""
+        try:
+            answer = self._clients.ec2(launch.region).describe_spot_fleet_requests(
+                SpotFleetRequestIds=[launch.resource_id]
+            )
+        except AWS_ERRORS as error:
+            refusal = translate(error)
+            if refusal.code != _NO_SUCH:
+                raise refusal from error
+            return None
+        return next(iter(answer["SpotFleetRequestConfigs"]), None)
+
+
+def _is_maintained(launch: Launch) -> bool:
+    return bool(launch.params["Call"]["Type"] == "maintain")
+
+
+def _parts(config: Mapping[str, Any]) -> dict[str, int]:
+    """Part a target by price type: AWS has the whole, and how much of it is on demand."""
+    on_demand = config.get("OnDemandTargetCapacity", 0)
+    return {"ondemand": on_demand, "spot": config["TargetCapacity"] - on_demand}
+
+
+def config(template: AWSTemplate, draft: Draft, now: float) -> dict[str, Any]:
+    """Make the request's configuration, except for role and token."""
+    kind = template.fleet_type or "request"
+    place = draft.place
+    split = purchase.split(template, draft.units) if place.price_type != "ondemand" else Split(draft.units, 0)
+    return {
+        "Type": kind,
+        "TargetCapacity": split.total,
+        "OnDemandTargetCapacity": split.on_demand,
+        **_strategies(template, split),
+        "LaunchTemplateConfigs": [
+            {
+                "LaunchTemplateSpecification": launch_templates.reference(draft.name),
+                "Overrides": fleet_places.overrides(template, place, "SpotPrice"),
+            }
+        ],
+        "TagSpecifications": machine.specifications(draft.labels, "spot-fleet-request"),
+        "TerminateInstancesWithExpiration": False,
+        "ReplaceUnhealthyInstances": False,
+        **_end(template, kind, now),
+    }
+
+
+def _strategies(template: AWSTemplate, split: Split) -> dict[str, Any]:
+    """Spot Fleet spells strategies as IBM does."""
+    strategies: dict[str, Any] = {}
+    if split.spot:
+        strategies["AllocationStrategy"] = template.spot_strategy
+        if template.pools_count and template.spot_strategy == "lowestPrice":
+            strategies["InstancePoolsToUseCount"] = template.pools_count
+    if split.on_demand:
+        strategies["OnDemandAllocationStrategy"] = template.on_demand_strategy
+    return strategies
+
+
+def _end(template: AWSTemplate, kind: str, now: float) -> dict[str, Any]:
+    """What ends a request, or keeps one that is maintained from ending machines by itself."""
+    if kind == "maintain":
+        return {"ExcessCapacityTerminationPolicy": "noTermination"}
+    return {"ValidUntil": purchase.valid_until(template, now)}
+
+
+def role_arn(clients: Clients, region: str, template: AWSTemplate) -> str:
+    """Give the ARN of the role that Spot Fleet acts in. Raises ConfigurationError when the template names none."""
+    role = template.fleet_role
+    if not role:
+        raise ConfigurationError(
+            "fleetRole is missing: a Spot Fleet needs the name or ARN of a role, such as "
+            f"aws-ec2-spot-fleet-tagging-role or the service-linked {_LINKED_ROLE}"
+        )
+    if role.startswith("arn:"):
+        return role
+    path = _LINKED_PATH if role == _LINKED_ROLE else ""
+    partition = clients.ec2(region).meta.partition
+    return f"arn:{partition}:iam::{clients.account()}:role/{path}{role.removeprefix('role/')}"

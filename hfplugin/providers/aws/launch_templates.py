@@ -1,0 +1,113 @@
+"""Our launch templates: named after their content, one version each, removed when nothing needs them.
+
+Fleets and groups can only be told through one what a machine is. Content decides the name, so that the same
+machines share one, a replay means the same machines, and two calls that make it at once make it once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hfplugin.model import Launch
+from hfplugin.providers.aws import machine, tags
+from hfplugin.providers.aws.client import Clients
+from hfplugin.providers.aws.errors import AWS_ERRORS, translate
+from hfplugin.providers.aws.images import Resolved
+from hfplugin.providers.base.provider import Context
+
+if TYPE_CHECKING:
+    from hfplugin.providers.aws.template import AWSTemplate
+
+# The version that is made with the template; there is no other.
+VERSION = "1"
+
+# Where a launch's parameters keep the launch templates beside the first one.
+MORE = "MoreLaunchTemplates"
+
+# What a record's `remains` has before a launch template's name.
+_PREFIX = "launch-template/"
+
+_EXISTS = "InvalidLaunchTemplateName.AlreadyExistsException"
+
+# What a call is told that names one which is gone.
+GONE = ("InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound")
+
+
+def data(template: AWSTemplate, resolved: Resolved) -> dict[str, Any]:
+    """Give a launch template's content, without user data: the administrator's own, and the template's over it."""
+    own = _as_asked(resolved.launch_template_data, _shape())
+    return {**own, **machine.settings(template, resolved)}
+
+
+def _shape() -> Any:
+    """Give botocore's own shape of what a launch template may be told."""
+    from botocore.session import Session
+
+    model = Session().get_service_model("ec2")
+    return model.shape_for("RequestLaunchTemplateData")
+
+
+def _as_asked(answered: Any, shape: Any) -> Any:
+    """Turn what AWS answers into what it can be told: members that only answers have are left out."""
+    if shape.type_name == "structure":
+        return {
+            key: _as_asked(value, shape.members[key]) for key, value in answered.items() if key in shape.members
+        }
+    if shape.type_name == "list":
+        return [_as_asked(value, shape.member) for value in answered]
+    return answered
+
+
+def name(context: Context, content: dict[str, Any], user_data: str) -> str:
+    """Name a content. AWS allows 128 letters, digits and ( ) . / _ -."""
+    digest = hashlib.sha256(json.dumps([content, user_data], sort_keys=True).encode()).hexdigest()[:16]
+    provider = re.sub(r"[^\w.-]", "-", context.provider_name, flags=re.ASCII)[:40]
+    return f"hf-{provider}-{context.installation[:40]}-{digest}"
+
+
+def reference(template_name: str) -> dict[str, str]:
+    """Give what a fleet or group is told."""
+    return {"LaunchTemplateName": template_name, "Version": VERSION}
+
+
+def remains(template_name: str) -> str:
+    return f"{_PREFIX}{template_name}"
+
+
+def ensure(clients: Clients, context: Context, launch: Launch, user_data: str) -> None:
+    """Make the launch templates that a launch names, unless they are there. Raises ProviderError."""
+    for wanted in (launch.params, *launch.params.get(MORE, ())):
+        _ensure(clients, context, launch.region, wanted, user_data)
+
+
+def _ensure(clients: Clients, context: Context, region: str, wanted: Mapping[str, Any], user_data: str) -> None:
+    encoded = {"UserData": base64.b64encode(user_data.encode()).decode()} if user_data else {}
+    labels = {tags.PROVIDER: context.provider_name, tags.INSTALLATION: context.installation}
+    call: dict[str, Any] = {
+        "LaunchTemplateName": wanted["LaunchTemplateName"],
+        "LaunchTemplateData": {**wanted["LaunchTemplateData"], **encoded},
+        "TagSpecifications": machine.specifications(labels, "launch-template"),
+    }
+    try:
+        clients.ec2(region).create_launch_template(**call)
+    except AWS_ERRORS as error:
+        refusal = translate(error)
+        if refusal.code != _EXISTS:
+            raise refusal from error
+
+
+def remove(clients: Clients, region: str, remains: Sequence[str]) -> None:
+    """Delete those of the remains that are launch templates; one that is gone is no error."""
+    for each in remains:
+        if each.startswith(_PREFIX):
+            try:
+                clients.ec2(region).delete_launch_template(LaunchTemplateName=each.removeprefix(_PREFIX))
+            except AWS_ERRORS as error:
+                refusal = translate(error)
+                if refusal.code not in GONE:
+                    raise refusal from error
