@@ -209,16 +209,20 @@ def config() -> None:
 
 
 @config.command(short_help="Print it in hfplugin's own form.")
-def convert() -> None:
-    """Print the configuration file in hfplugin's own form, whichever form it has.
+@click.option("--templates", "wants_templates", is_flag=True, help="Print the templates file instead.")
+def convert(wants_templates: bool) -> None:
+    """Print the configuration file, or the templates file, in hfplugin's own form, whichever form it has.
 
-    What has no place in it is named on standard error.
+    What has no place in it, or no effect, is named on standard error.
     """
 
     def show(environment: Environment) -> int:
         from hfplugin import catalog, compiler
 
-        ours, warnings = compiler.own_form(*catalog.read_first(environment, "config"))
+        if wants_templates:
+            ours, warnings = compiler.own_templates(catalog.Sources(environment))
+        else:
+            ours, warnings = compiler.own_form(*catalog.read_first(environment, "config"))
         for warning in warnings:
             click.echo(f"hfplugin: {warning}", err=True)
         click.echo(json.dumps(ours, indent=2, ensure_ascii=False))

@@ -20,7 +20,7 @@ from hfplugin.errors import ConfigurationError, InputError, StateError
 from hfplugin.providers import DEFAULT_TYPE
 
 if TYPE_CHECKING:
-    from hfplugin.emulator import Emulator, Machine
+    from hfplugin.emulator import Emulator
     from hfplugin.emulator.chaos import Havoc
 
 Document = dict[str, Any]
@@ -35,15 +35,15 @@ class Wish(NamedTuple):
 
 
 class Play(NamedTuple):
-    """The whole rehearsal: what came of every template, how many machines were launched, which still live."""
+    """The whole rehearsal: what came of every template, how many machines were launched, what is left of all."""
 
     acts: list[Act]
     launched: int
-    alive: list[Machine]
+    left: list[str]
 
     @property
     def is_good(self) -> bool:
-        return not self.alive and all(act.is_good for act in self.acts)
+        return not self.left and all(act.is_good for act in self.acts)
 
 
 class Audience(Protocol):
@@ -75,7 +75,9 @@ def play(environment: Environment, variables: Mapping[str, str], wish: Wish, aud
             act = Life(opened, emulator, wish.units, havoc).play(offer)
             audience.act(act)
             acts.append(act)
-        played = Play(acts, len(emulator.machines()), emulator.alive())
+        left = [machine.id for machine in emulator.alive()]
+        left += [f"{each['kind']} {each['id']}" for each in emulator.leftovers()]
+        played = Play(acts, len(emulator.machines()), left)
     audience.ending(played)
     return played
 

@@ -62,7 +62,7 @@ class Review:
         self._line()
         counts = Counter(act.outcome for act in play.acts)
         said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "no template"
-        left = ", ".join(machine.id for machine in play.alive) or "none"
+        left = ", ".join(play.left) or "none"
         verdict = "all is well" if play.is_good else "NOT all is well"
         style = "bold green" if play.is_good else "bold red"
         self._line(f"{verdict}: {said}; machines launched: {play.launched}, left: {left}", style)

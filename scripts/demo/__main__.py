@@ -91,7 +91,7 @@ def play_in_chaos(factory: HostFactory, cloud: Cloud, seed: int) -> Balance:
     havoc = Havoc(cloud.emulator, plan(seed, pools=[FIRST_POOL]))
     havoc.begin()
     balance = play(Storm(factory, cloud, havoc), STORMY_STEPS, factory, cloud)
-    factory.screen.troubles(havoc.told())
+    factory.screen.troubles([trouble for trouble in havoc.told() if trouble.times])
     return balance
 
 

@@ -94,7 +94,7 @@ class Screen:
         for column in ("what went wrong", "times", "absorbed"):
             table.add_column(column, overflow="fold")
         for what, times, absorbed in rows:
-            table.add_row(escape(what), str(times), escape(absorbed) if times else "it did not come to that")
+            table.add_row(escape(what), str(times), escape(absorbed))
         self.title("What went wrong")
         self._console.print(table)
 

@@ -53,7 +53,7 @@ class Storm(Life):
         wanted = {"hfplugin:provider": PROVIDER, "hfplugin:request-id": self._request}
         tagged = sum(wanted.items() <= machine.tags.items() for machine in machines)
         alive = len(self._cloud.emulator.alive())
-        left = len(self._cloud.emulator.resources())
+        left = len(self._cloud.emulator.leftovers())
         seen = f"{len(machines)} launched, {tagged} of the request, {alive} alive, {left} left besides machines"
         return Finding(f"{COUNT} launched, {COUNT} of the request, 0 alive, 0 left besides machines", seen)
 

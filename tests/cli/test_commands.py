@@ -38,6 +38,34 @@ RETURN_ID = "ret-11111111-1111-4111-8111-111111111111"
 DAMAGED_ID = "req-33333333-3333-4333-8333-333333333333"
 CREATED = 1_700_000_000
 
+# A template of Open Resource Broker, and the same in our words.
+ORB = {
+    "template_id": "orb",
+    "max_instances": 5,
+    "image_id": "ami-1",
+    "subnet_ids": ["subnet-1"],
+    "machine_types": {"t3.medium": 1, "t3.large": 2},
+    "price_type": "spot",
+    "allocation_strategy": "lowest_price",
+    "max_price": 0.05,
+    "provider_api": "ec2_fleet",
+    "priority": 3,
+    "createdAt": "2026-02-13",
+}
+ORB_IN_OUR_FORM = {
+    "templateId": "orb",
+    "maxNumber": 5,
+    "providerApi": "EC2Fleet",
+    "priceType": "spot",
+    "imageId": "ami-1",
+    "vmTypes": {"t3.medium": 1, "t3.large": 2},
+    "subnetId": ["subnet-1"],
+    "maxSpotPrice": 0.05,
+    "allocationStrategy": "lowestPrice",
+    "priority": 3.0,
+    "createdAt": "2026-02-13",
+}
+
 # Closed, or nobody listens: port 9 is discard, which no machine has served for decades.
 NOBODY = "http://127.0.0.1:9"
 
@@ -334,10 +362,9 @@ class TestCheck:
             template(subnets[0]),
         )
         found = {check["subject"]: check for check in json.loads(run(hostfactory, "check", "--json").stdout)}
-        assert [found[f"template {name}"]["is_ok"] for name in ("bad", "fleet", "small")] == [False, False, True]
+        assert [found[f"template {name}"]["is_ok"] for name in ("bad", "fleet", "small")] == [False, True, True]
         assert found["template bad"]["detail"].startswith("InvalidLaunchTemplateId.NotFound")
         assert found["template bad"]["remedy"]
-        assert "priceType spot needs a fleet" in found["template fleet"]["detail"]
 
     def test_the_json_is_one_list_and_the_exit_status_tells_too(self, site: HostFactory) -> None:
         break_config(site)
@@ -415,6 +442,31 @@ class TestConvert:
         assert called.stderr.startswith(
             f"hfplugin: {site.conf}/awsinstprov_config.json: AWS_PROXY_PORT: has to be"
         )
+
+    def test_templates_in_another_products_words_become_ours(self, site: HostFactory) -> None:
+        site.configure({"AWS_REGION": "us-east-1"})
+        site.offer(ORB)
+        called = run(site, "config", "convert", "--templates")
+        assert (called.status, called.document) == (0, {"templates": [ORB_IN_OUR_FORM]})
+        assert called.stderr == (
+            "hfplugin: template orb: unknown key 'createdAt' is passed on to HostFactory as it is\n"
+            "hfplugin: template orb: priority has no effect: "
+            "HostFactory takes the templates in the order of the file\n"
+        )
+
+    def test_the_templates_that_it_prints_mean_the_same(self, site: HostFactory) -> None:
+        site.configure({"AWS_REGION": "us-east-1"})
+        site.offer(ORB)
+        before = site.templates()
+        site.offer(ORB_IN_OUR_FORM)
+        assert site.templates() == before
+        assert run(site, "config", "convert", "--templates").document == {"templates": [ORB_IN_OUR_FORM]}
+
+    def test_a_wrong_template_is_named(self, site: HostFactory) -> None:
+        site.offer(ORB | {"price_type": "cheap"})
+        called = run(site, "config", "convert", "--templates")
+        assert (called.status, called.stdout) == (1, "")
+        assert "awsinstprov_templates.json: template orb: priceType: Input should be" in called.stderr
 
 
 def test_times_of_people_do_not_depend_on_the_time_zone(busy: HostFactory) -> None:
