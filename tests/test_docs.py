@@ -37,7 +37,7 @@ MODELS: tuple[type[BaseModel], ...] = (TemplateKeys, AWSTemplate, RegionOverride
 TEMPLATE_SECTIONS = (
     "What is launched",
     "Disk, placement and metadata",
-    "Keys that need a fleet",
+    "How it is bought",
     "Accepted without effect",
 )
 
@@ -332,29 +332,6 @@ def test_the_template_keys_said_to_have_no_effect_are_those_that_nothing_reads()
     read = template_attributes_read()
     idle = {field.alias or name for name, field in AWSTemplate.model_fields.items() if name not in read}
     assert set(keys("Accepted without effect")) == idle
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("priceType", "spot"),
-        ("priceType", "heterogeneous"),
-        ("spotPrice", 0.1),
-        ("fleetRole", "arn:aws:iam::123456789012:role/fleet"),
-        ("providerApi", "EC2Fleet"),
-        ("providerApi", "SpotFleet"),
-        ("providerApi", "ASG"),
-        ("fleetType", "instant"),
-        ("ec2FleetConfig", "fleet.json"),
-        ("interfaceType", "efa"),
-        ("efaCount", 1),
-    ],
-)
-def test_the_keys_said_to_need_a_fleet_are_refused(key: str, value: object) -> None:
-    assert key in keys("Keys that need a fleet")
-    plain = {"imageId": "ami-0", "vmType": "c5.large"}
-    assert not AWSTemplate.model_validate(plain).not_launchable
-    assert AWSTemplate.model_validate({**plain, key: value}).not_launchable
 
 
 # What an operator reads.
