@@ -10,7 +10,7 @@ import hashlib
 from typing import NamedTuple
 
 from hfplugin.clock import Clock, Deadline
-from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError, StateError
+from hfplugin.errors import BusyError, ConfigurationError, ErrorKind, ProviderError, StateError
 from hfplugin.logs import log
 from hfplugin.model import (
     REFUSED_RETURN_SECONDS,
@@ -94,7 +94,10 @@ class Fulfilment:
                 return self._unplanned(request, Refusal.of(error))
             if plan is None:
                 return Step(request, False)
-            request = self._save(request, request._replace(trouble=()).with_launch(self._frozen(request, plan)))
+            try:
+                request = self._intended(request, plan)
+            except BusyError:
+                return Step(request, True)  # what it would share is just being removed
             request = self._send(request, request.launches[-1])
             last = request.launches[-1]
             kinds = {error.kind for error in last.errors}
@@ -125,6 +128,12 @@ class Fulfilment:
             past=request.launches,
             exhausted=request.exhausted_attempts,
         )
+
+    def _intended(self, request: Request, plan: Plan) -> Request:
+        """Make the intent to launch durable. Raises BusyError: nothing was begun."""
+        with self._sources.naming(plan.remains):
+            intent = request._replace(trouble=()).with_launch(self._frozen(request, plan))
+            return self._save(request, intent)
 
     def _frozen(self, request: Request, plan: Plan) -> Launch:
         attempt = len(request.launches) + 1

@@ -8,7 +8,7 @@ request that it hands in.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from hfplugin.clock import Clock
 from hfplugin.errors import BusyError, ConfigurationError, ErrorKind, ProviderError
@@ -133,12 +133,24 @@ class Sources:
                 changed[machine.id] = machine.failed("came after the request was closed: given back")
         return self._save(request, taken.with_machines(changed))
 
+    @contextmanager
+    def naming(self, remains: Sequence[str]) -> Iterator[None]:
+        """Hold what launches may share, so that none comes to use it between a look at who does and its removal.
+
+        Raises BusyError.
+        """
+        with ExitStack() as held:
+            for name in sorted(remains):
+                held.enter_context(self._patience.hold("group", name))
+            yield
+
     def remove(self, request: Request) -> Request:
         """Remove fleets, groups and launch templates in which nothing lives any more, unless others use them."""
         for launch in request.removable:
-            used = self._used(request, launch)
             try:
-                self._site.provider.remove(launch, [name for name in launch.remains if name not in used])
+                with self.naming(launch.remains):
+                    used = self._used(request, launch)
+                    self._site.provider.remove(launch, [name for name in launch.remains if name not in used])
             except _FAILURES as error:
                 log.warning("source.not_removed", request_id=request.id, attempt=launch.attempt, reason=str(error))
                 continue

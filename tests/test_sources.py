@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -584,6 +584,30 @@ def test_a_shared_launch_template_is_removed_by_its_last_user(world: World) -> N
     assert world.cloud.left == {"shared"}
     world.returned(*usable(second))
     world.check_empty()
+
+
+def test_nothing_is_launched_with_a_launch_template_that_is_just_being_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hfplugin.sources._WAIT_SECONDS", 0.1)
+    world.site.templates = [template("plain", extension={"places": ["zone-a"], "remains": ["shared"]})]
+    request = world.have(1, "plain")
+    remove = world.cloud.remove
+
+    def remove_slowly(launch: Launch, remains: Sequence[str]) -> None:
+        # Another process: the locks of one belong to it.
+        if not os.fork():
+            world.ask(1, "plain")
+            os._exit(0)
+        os.wait()
+        remove(launch, remains)
+
+    monkeypatch.setattr(world.cloud, "remove", remove_slowly)
+    world.returned(*usable(request))
+    (waiting,) = world.store.requests.live()
+    assert waiting.launches == ()
+    assert len(usable(world.finish(waiting.id))) == 1
+    assert world.cloud.left == {"shared"}
 
 
 def test_a_record_that_a_killed_call_did_not_archive_is_archived_by_the_next_return(
