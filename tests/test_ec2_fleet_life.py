@@ -296,6 +296,21 @@ def test_a_launch_template_that_is_removed_at_the_wrong_moment_is_made_again(lif
     life.check_empty()
 
 
+@pytest.mark.parametrize(("price_type", "units"), [("ondemand", 2), ("heterogeneous", 3)])
+def test_a_request_fleet_that_lost_a_machine_too_early_is_not_waited_for(
+    life: Life, price_type: str, units: int
+) -> None:
+    """It replaces nothing, and is never fulfilled any more: what it lost is had elsewhere, or not at all."""
+    life.offer("request", deadlineSeconds=3600, priceType=price_type)
+    request_id = life.hostfactory.request("small", 3)
+    life.emulator.terminate(life.alive[0], code="Server.SpotInstanceTermination", text="taken back")
+    answer = life.finished(request_id)
+    assert (answer["status"], len(answer["machines"])) == ("complete", units)
+    life.check(answer["machines"])
+    life.give_back(answer["machines"])
+    life.check_empty()
+
+
 def test_all_or_nothing_leaves_nothing_of_a_part(life: Life) -> None:
     life.offer("instant", zones=1, allOrNothing=True)
     life.emulator.configure(capacity={f"{REGION}/*/*": 2})

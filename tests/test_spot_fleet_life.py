@@ -207,6 +207,21 @@ def test_what_spot_loses_while_the_request_is_open_is_bought_on_demand(
     assert_nothing_is_left(emulator)
 
 
+def test_a_request_that_lost_a_machine_too_early_is_not_waited_for(
+    hostfactory: HostFactory, emulator: Emulator, subnets: list[str]
+) -> None:
+    """It replaces nothing, and is never fulfilled any more."""
+    offer(hostfactory, emulator, subnets, "request", deadlineSeconds=3600)
+    request_id = hostfactory.request("small", 3)
+    emulator.terminate(alive(emulator)[0], code="Server.SpotInstanceTermination", text="taken back")
+    status = finished(hostfactory, request_id)
+    assert (status["status"], ids(status["machines"])) == ("complete", alive(emulator))
+    assert "replaces nothing" in status["message"]
+    assert hostfactory.returned(*status["machines"])["status"] == "complete"
+    emulator.advance(300)
+    assert_nothing_is_left(emulator)
+
+
 def test_what_a_fleet_replaced_after_the_request_closed_goes_with_it(
     hostfactory: HostFactory, emulator: Emulator, subnets: list[str]
 ) -> None:

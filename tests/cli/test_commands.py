@@ -42,13 +42,17 @@ CREATED = 1_700_000_000
 ORB = {
     "template_id": "orb",
     "max_instances": 5,
-    "image_id": "ami-1",
+    "machine_image": "/grid/image",
     "subnet_ids": ["subnet-1"],
     "machine_types": {"t3.medium": 1, "t3.large": 2},
     "price_type": "spot",
     "allocation_strategy": "lowest_price",
     "max_price": 0.05,
     "provider_api": "ec2_fleet",
+    "metadata": {"fleet_type": "maintain", "percent_on_demand": 10, "owner": "grid"},
+    "percentOnDemand": 20,
+    "machine_bootstrap": "#!/bin/sh\necho",
+    "machine_disk_size_gb": 30,
     "priority": 3,
     "createdAt": "2026-02-13",
 }
@@ -56,14 +60,19 @@ ORB_IN_OUR_FORM = {
     "templateId": "orb",
     "maxNumber": 5,
     "providerApi": "EC2Fleet",
+    "fleetType": "maintain",
     "priceType": "spot",
-    "imageId": "ami-1",
+    "imageId": "resolve:ssm:/grid/image",
     "vmTypes": {"t3.medium": 1, "t3.large": 2},
     "subnetId": ["subnet-1"],
+    "userDataScript": "#!/bin/sh\necho",
+    "rootDeviceVolumeSize": 30,
     "maxSpotPrice": 0.05,
     "allocationStrategy": "lowestPrice",
+    "percentOnDemand": 20,
     "priority": 3.0,
     "createdAt": "2026-02-13",
+    "metadata": {"owner": "grid"},
 }
 
 # Closed, or nobody listens: port 9 is discard, which no machine has served for decades.
@@ -450,6 +459,7 @@ class TestConvert:
         assert (called.status, called.document) == (0, {"templates": [ORB_IN_OUR_FORM]})
         assert called.stderr == (
             "hfplugin: template orb: unknown key 'createdAt' is passed on to HostFactory as it is\n"
+            "hfplugin: template orb: unknown key 'metadata' is passed on to HostFactory as it is\n"
             "hfplugin: template orb: priority has no effect: "
             "HostFactory takes the templates in the order of the file\n"
         )

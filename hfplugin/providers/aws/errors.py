@@ -1,8 +1,8 @@
 """The one table from AWS error codes to what they mean, and the translation of botocore's exceptions.
 
-By code, never by message or HTTP status alone (scaling activities have no code). Sources: EC2's error code
-reference; Auto Scaling's common errors; codes seen in fleet answers. `Unsupported` is "this type is not offered in
-this zone" for a launch.
+By code, never by message or HTTP status alone (scaling activities and events of fleets often have no code).
+Sources: EC2's error code reference; Auto Scaling's common errors; codes seen in fleet answers. `Unsupported` is
+"this type is not offered in this zone" for a launch.
 """
 
 from __future__ import annotations
@@ -151,14 +151,35 @@ _KINDS = {code: kind for kind, codes in _CODES.items() for code in codes}
 # A group of several types or purchase types names the code: "Could not launch Spot Instances. CODE - TEXT".
 _NAMED_IN_ACTIVITY = re.compile(r"^Could not launch (?:Spot|On-Demand) Instances\. ([A-Z][\w.]*) - ")
 
-# Any other group's activity has EC2's text alone, without its code: the one place where a text has to be read.
-# Sources: https://docs.aws.amazon.com/autoscaling/ec2/userguide/CHAP_Troubleshooting.html, public logs.
-_ACTIVITIES = (
+# Events of a fleet that say why machines do not come.
+# Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EventInformation.html
+_CLEAR_EVENTS = frozenset({"iamFleetRoleInvalid", "spotInstanceCountLimitExceeded"})
+_VAGUE_EVENTS = frozenset(
+    {
+        "allLaunchSpecsTemporarilyBlacklisted",
+        "fleetProgressHalted",
+        "launchSpecTemporarilyBlacklisted",
+        "launchSpecUnusable",
+        "spotFleetRequestConfigurationInvalid",
+    }
+)
+FLEET_FAILURES = _CLEAR_EVENTS | _VAGUE_EVENTS
+
+# A code within a text: words run together, each with a capital.
+_CODE = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][A-Za-z]*)+(?:\.[A-Z]\w+)?\b")
+
+# Other activities and events have EC2's text alone, without its code: the one place where a text has to be read.
+# Sources: https://docs.aws.amazon.com/autoscaling/ec2/userguide/CHAP_Troubleshooting.html,
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitor-ec2-fleet-using-eventbridge.html, public logs.
+_TEXTS = (
     ("We currently do not have sufficient", "InsufficientInstanceCapacity"),
     ("Insufficient capacity", "InsufficientInstanceCapacity"),
     ("There is no Spot capacity available", "InsufficientInstanceCapacity"),
     ("Your Spot request price of", "SpotMaxPriceTooLow"),
+    ("Spot bid price is less than Spot market price", "SpotMaxPriceTooLow"),
     ("Your requested instance type", "Unsupported"),
+    ("requested instance type is not supported in the requested Availability Zone", "Unsupported"),
+    ("You are not authorized to perform this operation", "UnauthorizedOperation"),
     ("There are not enough free addresses in subnet", "InsufficientFreeAddressesInSubnet"),
     ("You have requested more vCPU capacity than", "VcpuLimitExceeded"),
     ("Max spot instance count exceeded", "MaxSpotInstanceCountExceeded"),
@@ -193,9 +214,19 @@ def kind_of(code: str, http_status: int = 0) -> ErrorKind:
 def code_of_activity(text: str) -> str:
     """Give the EC2 error code behind a scaling activity's StatusMessage; empty when it is none that is known."""
     named = _NAMED_IN_ACTIVITY.search(text)
-    if named:
-        return named[1]
-    return next((code for opening, code in _ACTIVITIES if text.startswith(opening)), "")
+    return named[1] if named else _code_behind(text)
+
+
+def code_of_event(event: str, text: str) -> str:
+    """Give the EC2 error code that the text of a fleet's event names or means; else the event's own name."""
+    if event in _CLEAR_EVENTS:
+        return event
+    named = next((word for word in _CODE.findall(text) if kind_of(word) is not ErrorKind.UNKNOWN), "")
+    return named or _code_behind(text) or event
+
+
+def _code_behind(text: str) -> str:
+    return next((code for sentence, code in _TEXTS if sentence in text), "")
 
 
 def translate(error: Exception) -> ProviderError:

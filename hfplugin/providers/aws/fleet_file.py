@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hfplugin.config import camel
 from hfplugin.errors import ConfigurationError
 from hfplugin.providers.aws import parameters, purchase, raw, rules
 from hfplugin.providers.aws.purchase import Split
@@ -135,6 +137,23 @@ def all_or_nothing_fault(file: FleetFile, template: AWSTemplate) -> str:
     return rules.all_or_nothing_fault(template, file.kind(template), file.is_one_type or is_one_zone)
 
 
+def without_effect(file: FleetFile, template: AWSTemplate) -> Iterator[str]:
+    """Give a sentence for each key of the template that the file says itself, or has no use for."""
+    reasons: dict[str, str] = {}
+    named = (part.get("LaunchTemplateSpecification", {}) for part in file.configurations)
+    if all(any(each.get(name) for name in _NAMES) for each in named):
+        why = "the file that ec2FleetConfig names has launch templates of its own"
+        reasons |= dict.fromkeys(("launch_template_id", "launch_template_version"), why)
+    if file.kind(template) == "instant":
+        why = "the fleet of the file that ec2FleetConfig names is instant"
+        reasons |= dict.fromkeys(("spot_fleet_request_expiry", "request_validity"), why)
+    if split(file, template, 100, 0).spot == 0:
+        reasons["on_demand_base_capacity"] = "machines are bought on demand"
+    for name, reason in reasons.items():
+        if name in template.model_fields_set and getattr(template, name):
+            yield f"{camel(name)} has no effect: {reason}"
+
+
 def template_of(template: AWSTemplate, configuration: dict[str, Any], file: FleetFile) -> AWSTemplate:
     """Give the template with the file's types and a configuration's launch template in place of its own."""
     named = configuration.get("LaunchTemplateSpecification", {})
@@ -143,9 +162,8 @@ def template_of(template: AWSTemplate, configuration: dict[str, Any], file: Flee
     return template.model_copy(update={"vm_type": [], "vm_types": file.machine_types, **own})
 
 
-def split(file: FleetFile, template: AWSTemplate, units: int) -> Split:
+def split(file: FleetFile, template: AWSTemplate, units: int, base: int) -> Split:
     """Part the units: as the template says, else the file's own amounts, else all of the file's default type."""
-    base = template.on_demand_base_capacity or 0
     if template.percent_on_demand is not None or template.on_demand_target_capacity_ratio is not None:
         return purchase.part(units, base, template.on_demand_share)
     if file.share is not None:

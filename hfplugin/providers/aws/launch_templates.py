@@ -10,9 +10,10 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hfplugin.errors import ErrorKind, ProviderError
 from hfplugin.model import Launch
 from hfplugin.providers.aws import machine, tags
 from hfplugin.providers.aws.client import Clients
@@ -34,13 +35,15 @@ _PREFIX = "launch-template/"
 
 _EXISTS = "InvalidLaunchTemplateName.AlreadyExistsException"
 
-# What a call is told that names one which is gone.
-GONE = ("InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound")
+# What a call is told that names one which is gone. Auto Scaling has no code of its own for it.
+_GONE = ("InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound")
+_GONE_TEXT = re.compile(r"The specified launch template, with template (?:name|ID) \S+, does not exist")
 
 
 def data(template: AWSTemplate, resolved: Resolved) -> dict[str, Any]:
     """Give a launch template's content, without user data: the administrator's own, and the template's over it."""
-    own = _as_asked(resolved.launch_template_data, _shape())
+    answered = resolved.launch_template_data
+    own = _as_asked(answered, _shape()) if answered else {}  # reading AWS's model takes longer than all else
     return {**own, **machine.settings(template, resolved)}
 
 
@@ -79,10 +82,27 @@ def remains(template_name: str) -> str:
     return f"{_PREFIX}{template_name}"
 
 
-def ensure(clients: Clients, context: Context, launch: Launch, user_data: str) -> None:
-    """Make the launch templates that a launch names, unless they are there. Raises ProviderError."""
-    for wanted in (launch.params, *launch.params.get(MORE, ())):
-        _ensure(clients, context, launch.region, wanted, user_data)
+def call_with(clients: Clients, context: Context, launch: Launch, user_data: str, call: Callable[[], Any]) -> Any:
+    """Make the launch templates that a launch names, then the call that names them; give its answer.
+
+    Both are done again when the last other user of one removes it in between. Raises what botocore raises of the
+    call, and HFPluginError when there was no call, or (NOT_FOUND) none that AWS found the launch templates for.
+    """
+    clients.require_account(launch.account)
+    for _ in range(2):
+        for wanted in (launch.params, *launch.params.get(MORE, ())):
+            _ensure(clients, context, launch.region, wanted, user_data)
+        try:
+            return call()
+        except AWS_ERRORS as error:
+            refusal = translate(error)
+            if not _is_gone(refusal):
+                raise
+    raise ProviderError(ErrorKind.NOT_FOUND, refusal.code, refusal.message)
+
+
+def _is_gone(refusal: ProviderError) -> bool:
+    return refusal.code in _GONE or bool(_GONE_TEXT.search(refusal.message))
 
 
 def _ensure(clients: Clients, context: Context, region: str, wanted: Mapping[str, Any], user_data: str) -> None:
@@ -109,5 +129,5 @@ def remove(clients: Clients, region: str, remains: Sequence[str]) -> None:
                 clients.ec2(region).delete_launch_template(LaunchTemplateName=each.removeprefix(_PREFIX))
             except AWS_ERRORS as error:
                 refusal = translate(error)
-                if refusal.code not in GONE:
+                if refusal.code not in _GONE:
                     raise refusal from error

@@ -28,6 +28,11 @@ def shape(operation: str) -> Shape:
     return Session().get_service_model(service).shape_for(name)
 
 
+def members(operation: str) -> set[str]:
+    """Give the names of an operation's parameters."""
+    return set(shape(operation).members)  # type: ignore[attr-defined]
+
+
 def spelled(content: Any, form: Shape) -> Any:
     """Give the content with AWS's own member names, from those in camelCase or with underscores.
 

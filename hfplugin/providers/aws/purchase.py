@@ -6,8 +6,11 @@ Strategies are spelled by IBM in camelCase, by EC2 Fleet and Auto Scaling with h
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
+
+from hfplugin.model import Launch, LaunchState
 
 if TYPE_CHECKING:
     from hfplugin.providers.aws.template import AWSTemplate
@@ -37,14 +40,20 @@ class Split(NamedTuple):
         return self.on_demand + self.spot
 
 
-def split(template: AWSTemplate, units: int) -> Split:
-    """Part the units: a base and then a share on demand, rounded up, the rest spot.
+def base_left(template: AWSTemplate, past: Iterable[Launch]) -> int:
+    """Give what is left of a request's base on demand after its earlier launches: it is had once, not by each."""
+    asked = sum(launch.units for launch in past if launch.state is not LaunchState.REFUSED)
+    return max(0, (template.on_demand_base_capacity or 0) - asked)
+
+
+def split(template: AWSTemplate, units: int, base: int) -> Split:
+    """Part the units: the base and then a share on demand, rounded up, the rest spot.
 
     priceType heterogeneous without a share is spot first: what it does not give is bought on demand afterwards.
     """
     if not template.is_spot:
         return Split(units, 0)
-    return part(units, template.on_demand_base_capacity or 0, template.on_demand_share)
+    return part(units, base, template.on_demand_share)
 
 
 def part(units: int, base: int, share: float) -> Split:

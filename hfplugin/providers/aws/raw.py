@@ -26,8 +26,10 @@ OPERATIONS = {
 _COUNT = "hfplugin counts machines by it; the request says how many"
 _OURS = "hfplugin sets it"
 _LIFE = "machines would stay or go without HostFactory"
+_REPLACES = "AWS would end machines and bring others in their place, without HostFactory"
+_DEFERS = "a request wants its machines at once"
 
-# operation -> member -> why it may not be said, and what to say instead.
+# operation -> path of a member -> why it may not be said, and what to say instead.
 _REFUSED: dict[str, dict[str, str]] = {
     "RunInstances": {
         "MinCount": _COUNT,
@@ -37,13 +39,21 @@ _REFUSED: dict[str, dict[str, str]] = {
         "SubnetId": "use subnetId",
         "LaunchTemplate": "use launchTemplateId",
     },
-    "CreateFleet": {"Type": "use fleetType", "TargetCapacitySpecification": _COUNT},
+    "CreateFleet": {
+        "Type": "use fleetType",
+        "TargetCapacitySpecification": _COUNT,
+        "ValidFrom": _DEFERS,
+        "SpotOptions.MaintenanceStrategies": _REPLACES,
+    },
     "RequestSpotFleet": {
         "Type": "use fleetType",
         "TargetCapacity": _COUNT,
         "OnDemandTargetCapacity": _COUNT,
         "TargetCapacityUnitType": _COUNT,
+        "IamFleetRole": "use fleetRole",
         "LaunchSpecifications": "use the template's keys or launchTemplateId",
+        "ValidFrom": _DEFERS,
+        "SpotMaintenanceStrategies": _REPLACES,
     },
     "CreateAutoScalingGroup": {
         "AutoScalingGroupName": _OURS,
@@ -54,18 +64,35 @@ _REFUSED: dict[str, dict[str, str]] = {
         "InstanceId": "use the template's keys or launchTemplateId",
         "LaunchConfigurationName": "use the template's keys or launchTemplateId",
         "LaunchTemplate": "use launchTemplateId",
+        "VPCZoneIdentifier": "use subnetId",
+        # Both let a machine live on, or run beside the one that replaces it, when it should be gone.
+        "InstanceLifecyclePolicy": _LIFE,
+        "InstanceMaintenancePolicy": _REPLACES,
     },
 }
 _ALWAYS_REFUSED = {"ClientToken": _OURS, "DryRun": "nothing would be launched; see hfplugin check"}
 
-# member -> the only value that it may have.
-_FIXED = {
-    "ExcessCapacityTerminationPolicy": ("no-termination", "noTermination"),
-    "TerminateInstancesWithExpiration": (False,),
-    "InstanceInitiatedShutdownBehavior": ("terminate",),
-    "DisableApiTermination": (False,),
-    "NewInstancesProtectedFromScaleIn": (True,),
+# path of a member -> the only values that it may have, and why no other.
+_FIXED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "ExcessCapacityTerminationPolicy": (("no-termination", "noTermination"), _LIFE),
+    "TerminateInstancesWithExpiration": ((False,), _LIFE),
+    "ReplaceUnhealthyInstances": ((False,), _REPLACES),
+    "InstanceInitiatedShutdownBehavior": (("terminate",), _LIFE),
+    # A machine that is stopped instead is started again whenever AWS has room.
+    "InstanceInterruptionBehavior": (("terminate",), _LIFE),
+    "SpotOptions.InstanceInterruptionBehavior": (("terminate",), _LIFE),
+    "InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior": (("terminate",), _LIFE),
+    "InstanceMarketOptions.SpotOptions.SpotInstanceType": (("one-time",), _LIFE),
+    "DisableApiTermination": ((False,), _LIFE),
+    "NewInstancesProtectedFromScaleIn": ((True,), _LIFE),
+    "CapacityRebalance": ((False,), _REPLACES),
+    "MaxInstanceLifetime": ((0,), _REPLACES),
+    "DeletionProtection": (("none", "prevent-force-deletion"), "the emptied group could not be deleted"),
 }
+
+# The only hook that holds up nothing but a machine's end: one at its start would let AWS end it after HostFactory
+# has been told of it.
+_HOOK = "autoscaling:EC2_INSTANCE_TERMINATING"
 
 # The least that each call consists of: what is said over it is checked with it when the template is read.
 _LEAST: dict[str, dict[str, Any]] = {
@@ -117,18 +144,27 @@ def applied(operation: str, call: dict[str, Any], template: AWSTemplate) -> dict
 def refused(operation: str, given: Mapping[str, Any]) -> Iterator[str]:
     """Say which members may not be said, and why."""
     reasons = _ALWAYS_REFUSED | _REFUSED[operation]
-    for name, value in given.items():
-        if name in reasons:
-            yield f"{name} may not be set: {reasons[name]}"
-        if name in _FIXED and value not in _FIXED[name]:
-            yield f"{name} may not be {value!r}: {_LIFE}"
+    for path, value in _members(given):
+        if path in reasons:
+            yield f"{path} may not be set: {reasons[path]}"
+        elif path in _FIXED and value not in _FIXED[path][0]:
+            yield f"{path} may not be {value!r}: {_FIXED[path][1]}"
+    for number, hook in enumerate(_objects(given.get("LifecycleHookSpecificationList"))):
+        transition = hook.get("LifecycleTransition")
+        if transition != _HOOK:
+            path = f"LifecycleHookSpecificationList[{number}].LifecycleTransition"
+            yield f"{path} may not be {transition!r}: AWS could end machines that HostFactory uses already"
     for key in _tag_keys(given):
         if key.startswith(rules.RESERVED_TAG_PREFIXES):
             yield f"tag {key!r} begins with a reserved prefix: choose another key"
-    options = given.get("InstanceMarketOptions")
-    spot = options.get("SpotOptions") if isinstance(options, dict) else None
-    if isinstance(spot, dict) and spot.get("SpotInstanceType", "one-time") != "one-time":
-        yield f"InstanceMarketOptions.SpotOptions.SpotInstanceType may not be 'persistent': {_LIFE}"
+
+
+def _members(given: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Go through the members of objects within objects, each with its path."""
+    for name, value in given.items():
+        yield f"{prefix}{name}", value
+        if isinstance(value, dict):
+            yield from _members(value, f"{prefix}{name}.")
 
 
 def _tag_keys(given: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ Each sentence names the key and the remedy. What only AWS's models know is check
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 # AWS reserves the prefix; our own tags would be overwritten.
 RESERVED_TAG_PREFIXES = ("aws:", "hfplugin:")
+
+# A role's ARN, or the path and name in it.
+# Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+_ROLE = re.compile(r"(?:arn:aws[a-z-]*:iam::\d{12}:role/|role/|/)?[\w+=,.@/-]*[\w+=,.@-]", re.ASCII)
 
 # Keys for machines that are bought as spot, and for fleets and groups.
 _FOR_SPOT = (
@@ -118,7 +123,13 @@ def _service(template: AWSTemplate) -> Iterator[str]:
     if service == "RunInstances":
         yield from _one_call(template)
     if service == "SpotFleet" and not template.fleet_role:
-        yield "fleetRole is missing: a Spot Fleet needs the ARN of its role; or set providerApi to EC2Fleet"
+        yield (
+            "fleetRole is missing: name the role that Spot Fleet acts in, such as aws-ec2-spot-fleet-tagging-role "
+            "(AWS's policy AmazonEC2SpotFleetTaggingRole) or the service-linked AWSServiceRoleForEC2SpotFleet; "
+            "or set providerApi to EC2Fleet, which needs none"
+        )
+    elif service == "SpotFleet" and not _ROLE.fullmatch(template.fleet_role):
+        yield f"fleetRole {template.fleet_role} is no role: give its name, its path and name, or its ARN"
     if service == "SpotFleet" and template.fleet_type == "instant":
         yield "fleetType instant is for EC2Fleet: set request or maintain, or providerApi to EC2Fleet"
     if service == "ASG" and template.allocation_strategy == "diversified":
@@ -182,15 +193,27 @@ def _idle_in_purchase(template: AWSTemplate) -> Iterator[tuple[str, str]]:
     if template.ec2_fleet_config:
         yield from ((name, "the file that ec2FleetConfig names says it") for name in _IN_THE_FILE)
         return
-    if not template.is_spot:
+    if template.is_spot:
+        yield from _idle_as_spot(template)
+    else:
         yield from ((name, "machines are bought on demand") for name in _FOR_SPOT)
         if template.vm_type:
             yield "vm_types", "on demand, vmType is taken"
-    elif template.allocation_strategy != "lowestPrice":
-        yield "pools_count", "it goes with allocationStrategy lowestPrice"
     if template.instance_requirements:
         yield "vm_types_priority", "instanceRequirements name no types"
-    if template.purchase == "spot" and not (template.on_demand_share or template.on_demand_base_capacity):
+
+
+def _idle_as_spot(template: AWSTemplate) -> Iterator[tuple[str, str]]:
+    if template.vm_types:
+        yield "vm_type", "vmTypes is taken for spot"
+    if template.percent_on_demand is not None:
+        yield "on_demand_target_capacity_ratio", "percentOnDemand says it"
+    if template.allocation_strategy != "lowestPrice":
+        yield "pools_count", "it goes with allocationStrategy lowestPrice"
+    if template.purchase != "spot":
+        return
+    yield "vm_types_on_demand", "nothing is sought on demand when spot gives less"
+    if not (template.on_demand_share or template.on_demand_base_capacity):
         yield "allocation_strategy_on_demand", "every machine is bought as spot"
         if template.spot_strategy != "capacityOptimizedPrioritized":
             yield "vm_types_priority", "it goes with allocationStrategy capacityOptimizedPrioritized"

@@ -41,6 +41,7 @@ OPERATIONS = (
     "DescribeSpotFleetRequestHistory",
     "DescribeSpotFleetRequests",
     "DescribeSubnets",
+    "GetInstanceTypesFromInstanceRequirements",
     "ModifyFleet",
     "ModifySpotFleetRequest",
     "RequestSpotFleet",

@@ -74,7 +74,15 @@ def _tags(template: AWSTemplate) -> dict[str, str]:
 
 
 def _without_effect(template: AWSTemplate) -> list[str]:
-    return template.without_effect
+    if not template.ec2_fleet_config:
+        return template.without_effect
+    from hfplugin.providers.aws import fleet_file
+
+    try:
+        file = fleet_file.read(template)
+    except ConfigurationError:
+        return template.without_effect  # `_faults` says what is wrong with it
+    return [*template.without_effect, *fleet_file.without_effect(file, template)]
 
 
 def _convert(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

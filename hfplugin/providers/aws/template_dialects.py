@@ -17,7 +17,9 @@ from hfplugin.providers.aws.template import AWSTemplate
 _OTHER_WORDS = {
     "templateId": "templateId",
     "maxInstances": "maxNumber",
+    "maxMachines": "maxNumber",
     "maxNumber": "maxNumber",
+    "machineImage": "imageId",
     "subnetIds": "subnetId",
     "machineType": "vmType",
     "machineTypes": "vmTypes",
@@ -36,10 +38,15 @@ _OTHER_WORDS = {
     "rootVolumeSize": "rootDeviceVolumeSize",
     "rootVolumeType": "volumeType",
     "rootVolumeIops": "iops",
+    "machineDiskSizeGb": "rootDeviceVolumeSize",
+    "machineDiskType": "volumeType",
     "storageEncryption": "encrypted",
+    "encryptionKey": "kmsKeyId",
     "tags": "instanceTags",
     "keyPairName": "keyName",
+    "machineSshKey": "keyName",
     "machineRole": "instanceProfile",
+    "machineBootstrap": "userData",
     "providerApiSpec": "nativeSpec",
 }
 
@@ -53,6 +60,9 @@ _NOT_TAKEN = {
 # Where Open Resource Broker lets what is of AWS stand, too.
 _NESTED = ("providerConfig", "provider_config")
 
+# What Open Resource Broker takes from a template's metadata, too; all else in it is for people.
+_OF_METADATA = ("fleetType", "fleetRole", "percentOnDemand", "abisInstanceRequirements")
+
 
 def ours(item: Mapping[str, Any], directory: str) -> dict[str, Any]:
     """Give a template in our words; keys that are nobody's stay as they are.
@@ -63,7 +73,7 @@ def ours(item: Mapping[str, Any], directory: str) -> dict[str, Any]:
     known = {field.alias for field in AWSTemplate.model_fields.values()}
     result: dict[str, Any] = {}
     for key, value in _flat(item).items():
-        word = camel(key) if "_" in key.strip("_") else key
+        word = _word(key)
         if word in _NOT_TAKEN and not is_blank(value):
             raise ValueError(f"{key} is not taken: {_NOT_TAKEN[word]}")
         name = _OTHER_WORDS.get(word) or (word if word in known else key)
@@ -81,7 +91,20 @@ def _flat(item: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: value for key, value in item.items() if key not in _NESTED or not isinstance(value, dict)}
     for part in nested:
         own = part | own
-    return own
+    metadata = own.get("metadata")
+    if not isinstance(metadata, dict):
+        return own
+    others = {key: value for key, value in own.items() if key != "metadata"}
+    own_words = {_word(key) for key, value in others.items() if not is_blank(value)}
+    said = {key: value for key, value in metadata.items() if _word(key) in _OF_METADATA}
+    rest = {key: value for key, value in metadata.items() if key not in said}
+    taken = {key: value for key, value in said.items() if _word(key) not in own_words}
+    return others | taken | ({"metadata": rest} if rest else {})
+
+
+def _word(key: str) -> str:
+    """Give a key in camelCase; one that begins or ends with an underscore is nobody's."""
+    return camel(key) if "_" in key.strip("_") else key
 
 
 def _with_values(item: dict[str, Any], directory: str) -> dict[str, Any]:
@@ -91,6 +114,9 @@ def _with_values(item: dict[str, Any], directory: str) -> dict[str, Any]:
 
         wanted = parameters.spelled(item["instanceRequirements"], parameters.shape("InstanceRequirements"))
         item |= {"instanceRequirements": wanted}
+    image = item.get("imageId")
+    if isinstance(image, str) and image.startswith("/"):
+        item |= {"imageId": f"resolve:ssm:{image}"}
     path = item.get("ec2FleetConfig")
     if isinstance(path, str) and path:
         item |= {"ec2FleetConfig": os.path.join(directory, path)}

@@ -375,6 +375,44 @@ def test_a_failure_that_was_made_good_since_is_no_reason(
     assert (len(outcome.sightings), outcome.errors) == (8, ())
 
 
+def test_every_page_of_activities_is_read(handler: AutoScaling, scaling: Clients) -> None:
+    launch = launched(scaling, 150)
+    pages = list(handler._activities(launch))
+    assert len(pages) == 2
+    assert len({each["ActivityId"] for page in pages for each in page}) == 150
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "ValidationError",
+            "You must use a valid fully-formed launch template. The specified launch template, with template name "
+            "hf-x, does not exist.",
+        ),
+        ("InvalidLaunchTemplateName.NotFoundException", "no such template"),
+    ],
+)
+def test_a_launch_template_that_vanishes_is_made_again(
+    handler: AutoScaling, scaling: Clients, emulator: Emulator, code: str, message: str
+) -> None:
+    launch = frozen(planned(scaling, template_of(imageId=IMAGE_ID, subnetId=None)))
+    emulator.fault("error", action="CreateAutoScalingGroup", code=code, message=message, status=400, times=1)
+    assert handler.launch(launch, "").state is LaunchState.ACCEPTED
+    assert len(emulator.calls("CreateLaunchTemplate")) == 2
+
+
+def test_what_else_is_wrong_with_a_launch_template_is_refused_at_once(
+    handler: AutoScaling, scaling: Clients, emulator: Emulator
+) -> None:
+    launch = frozen(planned(scaling, template_of(imageId=IMAGE_ID, subnetId=None)))
+    text = "You must use a valid fully-formed launch template. The image id '[ami-1]' does not exist"
+    emulator.fault("error", action="CreateAutoScalingGroup", code="ValidationError", message=text, status=400)
+    outcome = handler.launch(launch, "")
+    assert (outcome.state, outcome.errors[0].kind) == (LaunchState.REFUSED, ErrorKind.INVALID)
+    assert len(emulator.calls("CreateLaunchTemplate")) == 1
+
+
 def test_machines_leave_in_calls_of_100(handler: AutoScaling, scaling: Clients, emulator: Emulator) -> None:
     launch = launched(scaling, 250)
     machines = members(handler, launch)
@@ -498,6 +536,15 @@ def test_a_template_is_tried_in_each_subnet(handler: AutoScaling, emulator: Emul
         tried.append(place)
     assert len(tried) == 2
     assert (emulator.machines(), emulator.resources()) == ([], [])
+
+
+def test_a_type_is_found_for_the_dry_run_of_requirements(handler: AutoScaling, emulator: Emulator) -> None:
+    wanted = {"VCpuCount": {"Min": 4}, "MemoryMiB": {"Min": 8192}}
+    template = template_of(imageId=IMAGE_ID, subnetId=None, vmType=None, instanceRequirements=wanted)
+    [(_, trial)] = handler.trials(extension_of(template), Order(REQUEST_ID, 1, template, 1))
+    trial()
+    [call] = emulator.calls("RunInstances")
+    assert call["params"]["InstanceType"]
 
 
 def test_a_region_without_a_default_network_needs_subnets(

@@ -178,6 +178,44 @@ def test_what_spot_did_not_give_a_heterogeneous_file_is_bought_on_demand(
     assert (target["OnDemandTargetCapacity"], target["SpotTargetCapacity"]) == (4, 0)
 
 
+@pytest.mark.parametrize(
+    ("state", "asked", "on_demand"),
+    [
+        (LaunchState.SETTLED, 500, 0),
+        (LaunchState.SETTLED, 2, 1),
+        (LaunchState.UNKNOWN, 500, 0),
+        (LaunchState.REFUSED, 500, 3),
+    ],
+)
+def test_the_base_on_demand_is_had_once_of_a_request_in_many_fleets(
+    clients: FakeClients, state: LaunchState, asked: int, on_demand: int
+) -> None:
+    raw = {"imageId": IMAGE, "vmType": "m5.large", "subnetId": "subnet-a", "priceType": "spot"}
+    template = Template("compute", "aws", 100, {}, {**raw, "onDemandBaseCapacity": 3})
+    past = Launch(1, "t", "EC2Fleet", "eu-central-1", "", "elsewhere", {}, asked, 0.0, state=state)
+    target = planned(clients, template, 10, past=(past,)).params["Call"]["TargetCapacitySpecification"]
+    assert (target["OnDemandTargetCapacity"], target["SpotTargetCapacity"]) == (on_demand, 10 - on_demand)
+
+
+@pytest.mark.parametrize(
+    ("keys", "dropped"),
+    [
+        ({"vmType": "m5.xlarge"}, {"InstanceRequirements"}),
+        ({"instanceRequirements": {"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 1}}}, {"InstanceType"}),
+        ({}, set()),
+    ],
+    ids=str,
+)
+def test_an_administrators_own_types_give_way_to_the_templates(
+    clients: FakeClients, aws: FakeAWS, keys: dict[str, Any], dropped: set[str]
+) -> None:
+    theirs = {"ImageId": IMAGE, "InstanceType": "m5.large", "InstanceRequirements": {"VCpuCount": {"Min": 2}}}
+    aws.launch_templates["lt-0123456789abcdef1", "$Default"] = (1, theirs)
+    raw = {"launchTemplateId": "lt-0123456789abcdef1", "providerApi": "EC2Fleet", "encrypted": False, **keys}
+    content = planned(clients, Template("compute", "aws", 100, {}, raw)).params["LaunchTemplateData"]
+    assert theirs.keys() - content.keys() == dropped
+
+
 @pytest.mark.parametrize(("units", "most"), [(800, 500), (500, 500), (3, 3)])
 def test_an_instant_fleet_of_a_file_is_cut_into_batches(
     clients: FakeClients, tmp_path: Path, units: int, most: int

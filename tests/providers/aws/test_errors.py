@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from hfplugin.errors import ErrorKind
-from hfplugin.providers.aws.errors import AWS_ERRORS, is_first_answer, kind_of, translate
+from hfplugin.providers.aws.errors import AWS_ERRORS, code_of_event, is_first_answer, kind_of, translate
 
 KINDS = {
     ErrorKind.CAPACITY: """InsufficientInstanceCapacity InsufficientCapacity UnfulfillableCapacity
@@ -145,3 +145,52 @@ def test_only_what_was_never_sent_counts_as_a_first_answer(
 ) -> None:
     exception = getattr(botocore.exceptions, name)(**arguments)
     assert is_first_answer(exception) is (kind in (ErrorKind.AUTH, ErrorKind.INVALID))
+
+
+@pytest.mark.parametrize(
+    ("event", "text", "code", "kind"),
+    [
+        (
+            "spotFleetRequestConfigurationInvalid",
+            "m3.large, ami-0f629276, Linux/UNIX: There is no Spot capacity available that matches your request.",
+            "InsufficientInstanceCapacity",
+            ErrorKind.CAPACITY,
+        ),
+        (
+            "spotFleetRequestConfigurationInvalid",
+            "m3.large, ami-0f629276, Linux/UNIX: You have requested more vCPU capacity than your limit allows.",
+            "VcpuLimitExceeded",
+            ErrorKind.QUOTA,
+        ),
+        (
+            "launchSpecTemporarilyBlacklisted",
+            "Error message: The key pair 'x' does not exist (Error Code: InvalidKeyPair.NotFound)",
+            "InvalidKeyPair.NotFound",
+            ErrorKind.INVALID,
+        ),
+        (
+            "launchSpecTemporarilyBlacklisted",
+            "Error message: There are not enough free addresses in subnet 'subnet-x'",
+            "InsufficientFreeAddressesInSubnet",
+            ErrorKind.CAPACITY,
+        ),
+        (
+            "launchSpecUnusable",
+            "r3.8xlarge, us-east-1a, Spot bid price is less than Spot market price $0.5291",
+            "SpotMaxPriceTooLow",
+            ErrorKind.CAPACITY,
+        ),
+        ("launchSpecUnusable", "something new", "launchSpecUnusable", ErrorKind.CAPACITY),
+        (
+            "spotFleetRequestConfigurationInvalid",
+            "Request has an invalid configuration",
+            "spotFleetRequestConfigurationInvalid",
+            ErrorKind.INVALID,
+        ),
+        ("spotInstanceCountLimitExceeded", "InternalError", "spotInstanceCountLimitExceeded", ErrorKind.QUOTA),
+        ("iamFleetRoleInvalid", "InternalError", "iamFleetRoleInvalid", ErrorKind.AUTH),
+    ],
+)
+def test_an_event_of_a_fleet_means_what_its_text_says(event: str, text: str, code: str, kind: ErrorKind) -> None:
+    assert code_of_event(event, text) == code
+    assert kind_of(code) is kind

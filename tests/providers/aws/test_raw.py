@@ -142,6 +142,16 @@ def test_overrides_of_a_group_are_checked_too() -> None:
         ),
         ({"ExcessCapacityTerminationPolicy": "termination"}, "ExcessCapacityTerminationPolicy may not be 'termin"),
         ({"TerminateInstancesWithExpiration": True}, "TerminateInstancesWithExpiration may not be True: "),
+        ({"ReplaceUnhealthyInstances": True}, "ReplaceUnhealthyInstances may not be True: AWS would end machines"),
+        ({"ValidFrom": "2026-11-05T12:00:00Z"}, "ValidFrom may not be set: a request wants its machines at once"),
+        (
+            {"SpotOptions": {"MaintenanceStrategies": {"CapacityRebalance": {"ReplacementStrategy": "launch"}}}},
+            "SpotOptions.MaintenanceStrategies may not be set: AWS would end machines",
+        ),
+        (
+            {"SpotOptions": {"InstanceInterruptionBehavior": "hibernate"}},
+            "SpotOptions.InstanceInterruptionBehavior may not be 'hibernate': ",
+        ),
         (
             {"TagSpecifications": [{"ResourceType": "fleet", "Tags": [{"Key": "hfplugin:x", "Value": "1"}]}]},
             "tag 'hfplugin:x' begins with a reserved prefix: choose another key",
@@ -178,6 +188,7 @@ def test_what_would_not_be_taken_or_counted_is_named(native: dict[str, Any], sai
         {"InstanceInitiatedShutdownBehavior": "stop"},
         {"DisableApiTermination": True},
         {"InstanceMarketOptions": {"SpotOptions": {"SpotInstanceType": "persistent"}}},
+        {"InstanceMarketOptions": {"SpotOptions": {"InstanceInterruptionBehavior": "stop"}}},
     ],
     ids=str,
 )
@@ -192,6 +203,12 @@ def test_what_would_break_the_accounting_of_run_instances_is_refused(native: dic
         {"OnDemandTargetCapacity": 1},
         {"Type": "maintain"},
         {"ExcessCapacityTerminationPolicy": "default"},
+        {"TerminateInstancesWithExpiration": True},
+        {"ReplaceUnhealthyInstances": True},
+        {"InstanceInterruptionBehavior": "stop"},
+        {"SpotMaintenanceStrategies": {"CapacityRebalance": {"ReplacementStrategy": "launch"}}},
+        {"ValidFrom": "2026-11-05T12:00:00Z"},
+        {"IamFleetRole": ROLE},
         {"LaunchSpecifications": []},
         {"ClientToken": "x"},
     ],
@@ -211,6 +228,18 @@ def test_what_would_break_the_accounting_of_a_spot_fleet_is_refused(native: dict
         {"AutoScalingGroupName": "x"},
         {"NewInstancesProtectedFromScaleIn": False},
         {"LaunchTemplate": {"LaunchTemplateId": "lt-1"}},
+        {"VPCZoneIdentifier": "subnet-b"},
+        {"DesiredCapacityType": "vcpu"},
+        {"CapacityRebalance": True},
+        {"MaxInstanceLifetime": 86400},
+        {"InstanceMaintenancePolicy": {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 110}},
+        {"InstanceLifecyclePolicy": {"RetentionTriggers": {"TerminateHookAbandon": "retain"}}},
+        {"DeletionProtection": "prevent-all-deletion"},
+        {
+            "LifecycleHookSpecificationList": [
+                {"LifecycleHookName": "a", "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
+            ]
+        },
     ],
     ids=str,
 )
@@ -218,11 +247,34 @@ def test_what_would_break_the_accounting_of_a_group_is_refused(native: dict[str,
     assert " may not be " in refusal("CreateAutoScalingGroup", GROUP, native, providerApi="ASG")
 
 
+@pytest.mark.parametrize(
+    "native",
+    [
+        {"CapacityRebalance": False},
+        {"MaxInstanceLifetime": 0},
+        {"HealthCheckType": "ELB"},
+        {"TerminationPolicies": ["OldestInstance"]},
+        {"TrafficSources": [{"Identifier": "arn:aws:elasticloadbalancing:x", "Type": "elbv2"}]},
+        {"AvailabilityZoneDistribution": {"CapacityDistributionStrategy": "balanced-only"}},
+        {"DeletionProtection": "prevent-force-deletion"},
+        {
+            "LifecycleHookSpecificationList": [
+                {"LifecycleHookName": "a", "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
+            ]
+        },
+    ],
+    ids=str,
+)
+def test_what_a_groups_accounting_can_bear_is_taken(native: dict[str, Any]) -> None:
+    found = applied("CreateAutoScalingGroup", GROUP, native, providerApi="ASG")
+    assert found == GROUP | native
+
+
 def test_a_spot_fleets_configuration_is_merged() -> None:
-    native = {"spotMaintenanceStrategies": {"capacityRebalance": {"replacementStrategy": "launch"}}}
+    native = {"loadBalancersConfig": {"targetGroupsConfig": {"targetGroups": [{"arn": "arn:aws:x"}]}}}
     found = applied("RequestSpotFleet", SPOT_FLEET, native, providerApi="SpotFleet", fleetRole=ROLE)
-    rebalance = {"CapacityRebalance": {"ReplacementStrategy": "launch"}}
-    assert found == {**SPOT_FLEET, "SpotMaintenanceStrategies": rebalance}
+    balancers = {"TargetGroupsConfig": {"TargetGroups": [{"Arn": "arn:aws:x"}]}}
+    assert found == {**SPOT_FLEET, "LoadBalancersConfig": balancers}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import botocore.session
 import golden_case
 import pytest
 from botocore.validate import ParamValidator
+from fake_ec2 import FakeAWS, FakeClients
 
 from hfplugin.emulator import CREDENTIALS, IMAGE_ID, REGION, Emulator
 from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError
@@ -31,6 +32,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 ACCOUNT = "123456789012"
 REQUEST_ID = "req-00000000-0000-4000-8000-000000000000"
+CONTEXT = Context("prod1", "abc", Cache("/nonexistent"))
 NOON = 1793880000.0  # 2026-11-05T12:00:00Z
 MINE = {"providerApi": "SpotFleet", "priceType": "spot", "fleetRole": ROLE}
 
@@ -42,7 +44,7 @@ class Handled:
         self.emulator = emulator
         self.now = emulator.advance(0)
         self.clients = Clients(AWSSettings(region=REGION, endpoint_url=emulator.url), "prod1", Cache(str(cache)))
-        self.spot_fleet = SpotFleet(self.clients, Context("prod1", "abc", Cache(str(cache))), lambda: self.now)
+        self.spot_fleet = SpotFleet(self.clients, CONTEXT, lambda: self.now)
 
     def planned(self, keys: Mapping[str, Any], units: int = 3) -> Launch:
         """Freeze a launch of a template's keys, as the broker does."""
@@ -104,16 +106,14 @@ def handled(emulator: Emulator, tmp_path: Path, no_credentials: None, monkeypatc
 
 
 @every_case
-def test_a_template_becomes_the_recorded_call(handled: Handled, subnets: list[str], case: Path) -> None:
-    names = {f"subnet-{letter}": subnet for letter, subnet in zip("abc", subnets, strict=True)}
-    text = (case / "template.json").read_text(encoding="utf-8")
-    for name, subnet in names.items():
-        text = text.replace(f'"{name}"', f'"{subnet}"')
-    handled.now = NOON
-    params = json.dumps(handled.planned(json.loads(text), 10).params)
-    for name, subnet in names.items():
-        params = params.replace(subnet, name)
-    golden_case.check(case / "call.json", json.loads(params))
+def test_a_template_becomes_the_recorded_call(aws: FakeAWS, clients: FakeClients, case: Path) -> None:
+    aws.account = ACCOUNT
+    keys = json.loads((case / "template.json").read_text(encoding="utf-8"))
+    raw = {"imageId": IMAGE_ID, "vmType": "m5.large", "encrypted": False, **MINE, **keys}
+    order = Order(REQUEST_ID, 1, Template("compute", "aws", 100, {}, raw), 10)
+    plan = SpotFleet(clients, CONTEXT, lambda: NOON).plan(extension_of(raw), order)
+    assert plan is not None
+    golden_case.check(case / "call.json", plan.params)
 
 
 @every_case
@@ -169,6 +169,10 @@ def test_what_an_administrators_launch_template_tags_stays_tagged(handled: Handl
         (ROLE, ROLE),
         ("aws-ec2-spot-fleet-tagging-role", ROLE),
         ("hf/fleet", f"arn:aws:iam::{ACCOUNT}:role/hf/fleet"),
+        ("/hf/fleet", f"arn:aws:iam::{ACCOUNT}:role/hf/fleet"),
+        ("role/fleet", f"arn:aws:iam::{ACCOUNT}:role/fleet"),
+        ("role-of-fleets", f"arn:aws:iam::{ACCOUNT}:role/role-of-fleets"),
+        ("arn:aws-us-gov:iam::123456789012:role/fleet", "arn:aws-us-gov:iam::123456789012:role/fleet"),
         (
             "AWSServiceRoleForEC2SpotFleet",
             f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/spotfleet.amazonaws.com/AWSServiceRoleForEC2SpotFleet",
@@ -179,15 +183,27 @@ def test_a_role_is_named_by_its_arn(handled: Handled, role: str, arn: str) -> No
     assert handled.planned({"fleetRole": role}).params["Call"]["IamFleetRole"] == arn
 
 
-def test_a_role_is_of_the_regions_partition(handled: Handled) -> None:
-    template = AWSTemplate.model_construct(fleet_role="fleet")
-    arn = spot_fleet.role_arn(handled.clients, "cn-north-1", template)
-    assert arn == f"arn:aws-cn:iam::{ACCOUNT}:role/fleet"
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eu-west-1", "aws")],
+)
+def test_a_role_is_of_the_regions_partition(handled: Handled, region: str, partition: str) -> None:
+    arn = spot_fleet.role_arn(handled.clients, region, AWSTemplate.model_construct(fleet_role="fleet"))
+    assert arn == f"arn:{partition}:iam::{ACCOUNT}:role/fleet"
 
 
-def test_no_role_is_refused_with_those_that_would_do(handled: Handled) -> None:
-    with pytest.raises(ConfigurationError, match=r"fleetRole is missing.*AWSServiceRoleForEC2SpotFleet"):
-        spot_fleet.role_arn(handled.clients, REGION, AWSTemplate.model_construct(fleet_role=""))
+@pytest.mark.parametrize(
+    ("role", "said"),
+    [
+        ("", r"fleetRole is missing: .*aws-ec2-spot-fleet-tagging-role.*AWSServiceRoleForEC2SpotFleet"),
+        ("arn:aws:iam::123456789012:instance-profile/fleet", "fleetRole arn:.* is no role"),
+        ("arn:aws:ec2:eu-central-1:123456789012:role/fleet", "fleetRole arn:.* is no role"),
+        ("hf fleet", "fleetRole hf fleet is no role"),
+    ],
+)
+def test_what_is_no_role_is_refused_with_what_would_do(role: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        AWSTemplate.model_validate({"imageId": IMAGE_ID, "vmType": "m5.large", **MINE, "fleetRole": role})
 
 
 def test_a_template_that_could_be_launched_passes_its_trials(handled: Handled, subnets: list[str]) -> None:
@@ -294,6 +310,87 @@ def test_a_fleet_over_quota_is_refused_for_good(handled: Handled) -> None:
     handled.emulator.configure(quotas={"spot-fleets": 0})
     outcome = handled.spot_fleet.launch(handled.planned({}), "")
     assert (outcome.state, outcome.errors[0].kind) == (LaunchState.REFUSED, ErrorKind.QUOTA)
+
+
+def test_a_launch_template_that_vanishes_is_made_again(handled: Handled) -> None:
+    launch = handled.planned({})
+    gone = {"code": "InvalidLaunchTemplateName.NotFoundException", "message": "no such template", "status": 400}
+    handled.emulator.fault("error", action="RequestSpotFleet", times=1, **gone)
+    assert handled.spot_fleet.launch(launch, "").state is LaunchState.ACCEPTED
+    assert len(handled.emulator.calls("CreateLaunchTemplate")) == 2
+
+
+def test_a_launch_template_that_cannot_be_seen_stops_nothing_for_good(handled: Handled) -> None:
+    """It was made a moment ago, and AWS may show it later: the same place is tried again."""
+    gone = {"code": "InvalidLaunchTemplateName.NotFoundException", "message": "no such template", "status": 400}
+    handled.emulator.fault("error", action="RequestSpotFleet", times=9, **gone)
+    launch = handled.planned({})
+    outcome = handled.spot_fleet.launch(launch, "")
+    assert (outcome.state, outcome.errors[0].kind) == (LaunchState.REFUSED, ErrorKind.NOT_FOUND)
+    again = handled.spot_fleet.launch(launch._replace(state=LaunchState.UNKNOWN), "")
+    assert (again.state, again.look_only) == (LaunchState.UNKNOWN, False)
+
+
+def test_a_request_that_brought_all_and_lost_some_says_that_it_brings_no_more(handled: Handled) -> None:
+    launch = handled.launched()
+    lost = handled.emulator.alive()[0]
+    handled.emulator.terminate(lost.id, code="Server.SpotInstanceTermination", text="taken back")
+    gathered = handled.spot_fleet.gather(launch)
+    assert len(gathered.sightings) == 2
+    assert [(each.kind, each.code) for each in gathered.errors] == [(ErrorKind.CAPACITY, "FleetNotReplenished")]
+    handled.spot_fleet.stop(launch, {"spot": 2})
+    stopped = handled.spot_fleet.gather(launch._replace(is_stopped=True))
+    assert (stopped.state, stopped.errors, len(stopped.sightings)) == (LaunchState.SETTLED, (), 2)
+
+
+def test_a_request_that_lost_some_before_it_brought_all_is_still_waited_for(handled: Handled) -> None:
+    handled.emulator.configure(capacity={f"{REGION}/*/*": 1})
+    launch = handled.launched(9)
+    handled.emulator.terminate(handled.emulator.alive()[0].id, code="Server.InternalError", text="hardware")
+    assert "FleetNotReplenished" not in {each.code for each in handled.spot_fleet.gather(launch).errors}
+
+
+def test_machines_that_a_request_does_not_list_yet_are_not_taken_for_lost(
+    handled: Handled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = handled.launched()
+    report = fleet.Report((), False, False, "pending_fulfillment", 0, 3)
+    watch = fleet.Watch(
+        handled.clients, launch, "describe_spot_fleet_request_history", SpotFleetRequestId=launch.resource_id
+    )
+    assert watch.judged(report).errors == ()
+
+
+def test_every_page_of_a_fleets_history_is_read(handled: Handled) -> None:
+    handled.emulator.configure(capacity={f"{REGION}/*/*": 400})
+    launch = handled.launched(1300, spotFleetRequestExpiry=60, subnetId="")
+    lost = handled.emulator.alive()[0]
+    handled.emulator.terminate(lost.id, code="Server.InternalError", text="hardware")
+    records = fleet.Watch(
+        handled.clients, launch, "describe_spot_fleet_request_history", SpotFleetRequestId=launch.resource_id
+    )._history()
+    assert len(fleet.launched(records)) == len(handled.emulator.machines())
+    assert len(handled.emulator.calls("DescribeSpotFleetRequestHistory")) > 1
+
+
+def test_a_type_is_found_for_the_dry_run_of_requirements(handled: Handled) -> None:
+    wanted = {"VCpuCount": {"Min": 4}, "MemoryMiB": {"Min": 8192}}
+    raw = {"imageId": IMAGE_ID, "encrypted": False, **MINE, "instanceRequirements": wanted}
+    order = Order("req-check", 1, Template("compute", "aws", 100, {}, raw), 1)
+    for _, trial in handled.spot_fleet.trials(extension_of(raw), order):
+        trial()
+    [call] = handled.emulator.calls("RunInstances")
+    assert call["params"]["InstanceType"]
+    assert "InstanceRequirements" not in call["params"]
+
+
+def test_requirements_that_no_type_meets_fail_the_dry_run(handled: Handled) -> None:
+    wanted = {"VCpuCount": {"Min": 4000}, "MemoryMiB": {"Min": 8192}}
+    raw = {"imageId": IMAGE_ID, "encrypted": False, **MINE, "instanceRequirements": wanted}
+    order = Order("req-check", 1, Template("compute", "aws", 100, {}, raw), 1)
+    [(_, trial)] = handled.spot_fleet.trials(extension_of(raw), order)
+    with pytest.raises(ConfigurationError, match="no type in eu-central-1 meets them"):
+        trial()
 
 
 def test_a_fleet_is_found_by_its_token_among_others(handled: Handled) -> None:

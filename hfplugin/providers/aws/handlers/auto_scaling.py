@@ -80,7 +80,7 @@ class AutoScaling:
         call = {
             "AutoScalingGroupName": group_call.name(self._context, order),
             "VPCZoneIdentifier": ",".join(subnets),
-            **group_call.call(template, place, order.units, launch_template, labels),
+            **group_call.call(template, place, order, launch_template, labels),
         }
         return Plan(
             api=API,
@@ -112,14 +112,17 @@ class AutoScaling:
 
     def launch(self, launch: Launch, user_data: str) -> Outcome:
         """Make the group. A second one of the name is impossible, so a replay launches nothing more."""
+        call = launch.params["Call"]
         try:
-            self._clients.require_account(launch.account)
-            launch_templates.ensure(self._clients, self._context, launch, user_data)
-            client = self._clients.autoscaling_once(launch.region)
+            launch_templates.call_with(
+                self._clients,
+                self._context,
+                launch,
+                user_data,
+                lambda: self._clients.autoscaling_once(launch.region).create_auto_scaling_group(**call),
+            )
         except HFPluginError as error:
             return unsent(launch, error)
-        try:
-            client.create_auto_scaling_group(**launch.params["Call"])
         except AWS_ERRORS as error:
             return self._known(launch) if translate(error).code == _EXISTS else refused(launch, error)
         return self._made(launch)
@@ -187,28 +190,36 @@ class AutoScaling:
         group = described(self._clients, launch)
         if group is not None:
             return None if group.get("Status") else group  # only a deletion has a status
-        activities = self._activities(launch, IncludeDeletedGroups=True)
-        if any(each.get("AutoScalingGroupState") == "Deleted" for each in activities):
-            return None
+        for page in self._activities(launch, IncludeDeletedGroups=True):
+            if any(each.get("AutoScalingGroupState") == "Deleted" for each in page):
+                return None
         raise _not_shown(launch)
 
-    def _activities(self, launch: Launch, **options: Any) -> list[Any]:
-        """Give what the group did last, the newest first."""
-        try:
-            client: Any = self._clients.autoscaling(launch.region)
-            answer = client.describe_scaling_activities(AutoScalingGroupName=name_of(launch), **options)
-        except AWS_ERRORS as error:
-            raise translate(error) from error
-        found: list[Any] = answer["Activities"]
-        return found
+    def _activities(self, launch: Launch, **options: Any) -> Iterator[list[Any]]:
+        """Give what the group did, page by page, the newest first. Raises ProviderError."""
+        call: dict[str, Any] = {"AutoScalingGroupName": name_of(launch), **options}
+        while True:
+            try:
+                answer: Any = self._clients.autoscaling(launch.region).describe_scaling_activities(**call)
+            except AWS_ERRORS as error:
+                raise translate(error) from error
+            yield answer["Activities"]
+            if not answer.get("NextToken"):
+                return
+            call["NextToken"] = answer["NextToken"]
 
     def _reasons(self, launch: Launch) -> tuple[Refusal, ...]:
         """Give why the group has fewer than it should, each reason once.
 
-        A failure that something came after is none: the group tries other zones, and is still at it.
+        A failure that something came after is none: the group tries other zones, and is still at it. So nothing
+        older is read than the latest activity that did not fail.
         """
+        activities: list[Any] = []
         try:
-            activities = self._activities(launch)
+            for page in self._activities(launch):
+                activities += page
+                if any(each["StatusCode"] not in _FAILED for each in page):
+                    break
         except ProviderError as error:
             return (Refusal.of(error, launch.place),)
         others = [each["StartTime"] for each in activities if each["StatusCode"] not in _FAILED]

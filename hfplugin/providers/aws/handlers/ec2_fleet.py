@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hfplugin.errors import ErrorKind, HFPluginError, ProviderError
-from hfplugin.model import Launch, LaunchState, MachineState, Refusal
+from hfplugin.model import Launch, LaunchState, MachineState
 from hfplugin.providers.aws import fleet_places, launch_templates, machine, operations, purchase, raw
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.errors import AWS_ERRORS, kind_of, translate
 from hfplugin.providers.aws.fleet_places import Place
 from hfplugin.providers.aws.handlers import file_fleet, fleet
-from hfplugin.providers.aws.handlers.fleet import Draft
+from hfplugin.providers.aws.handlers.fleet import Draft, Report, Watch
 from hfplugin.providers.aws.handlers.sending import refused, unsent
 from hfplugin.providers.aws.handlers.trials import trials
 from hfplugin.providers.aws.purchase import Split
@@ -89,23 +88,22 @@ class EC2Fleet:
             made |= _whole(made, drawn.split, drawn.file.is_one_type)
         return drawn.plan(API, raw.applied(OPERATION, made, template))
 
-    def launch(self, launch: Launch, user_data: str, is_retried: bool = False) -> Outcome:
+    def launch(self, launch: Launch, user_data: str) -> Outcome:
         """Send the launch. An instant fleet brings all it will ever bring at once."""
-        params = launch.params
+        call = {**launch.params["Call"], "ClientToken": launch.token}
         try:
-            self._clients.require_account(launch.account)
-            launch_templates.ensure(self._clients, self._context, launch, user_data)
-            client = self._clients.ec2_for_launch(launch.region)
+            answer: Any = launch_templates.call_with(
+                self._clients,
+                self._context,
+                launch,
+                user_data,
+                lambda: self._clients.ec2_for_launch(launch.region).create_fleet(**call),
+            )
         except HFPluginError as error:
             return unsent(launch, error)
-        try:
-            answer: Any = client.create_fleet(**params["Call"], ClientToken=launch.token)
         except AWS_ERRORS as error:
-            if is_retried or translate(error).code not in launch_templates.GONE:
-                return refused(launch, error)
-            # Its last user removed the launch template just now.
-            return self.launch(launch, user_data, is_retried=True)
-        if params["Call"]["Type"] != "instant":
+            return refused(launch, error)
+        if call["Type"] != "instant":
             return Outcome(LaunchState.ACCEPTED, resource_id=answer["FleetId"], account=launch.account)
         is_told = launch.state is not LaunchState.UNKNOWN and (answer.get("Instances") or answer.get("Errors"))
         return _brought(launch, answer if is_told else self._described(launch, answer["FleetId"]))
@@ -137,17 +135,18 @@ class EC2Fleet:
             return self._forgotten(launch, error)
         listed = fleet.pages(self._clients, launch.region, "describe_fleet_instances", FleetId=launch.resource_id)
         seen = fleet.members(launch, listed)
-        activity = described.get("ActivityStatus")
+        is_over, activity = described["FleetState"] in _OVER, described.get("ActivityStatus", "")
         is_last = described["Type"] == "request" or (launch.is_stopped and described["FleetState"] == "active")
-        is_done = described["FleetState"] in _OVER or (is_last and activity == "fulfilled")
-        lags = sum(launch.units_of(each.machine_type) for each in seen) < described.get("FulfilledCapacity", 0)
-        return Outcome(
-            LaunchState.SETTLED if is_done and not lags else LaunchState.ACCEPTED,
-            sightings=seen,
-            errors=self._reasons(launch) if activity == "error" else (),
-            resource_id=launch.resource_id,
-            account=launch.account,
+        report = Report(
+            seen=seen,
+            is_over=is_over,
+            is_done=is_over or (is_last and activity == "fulfilled"),
+            activity=activity,
+            held=described.get("FulfilledCapacity", 0),
+            target=described["TargetCapacitySpecification"]["TotalTargetCapacity"],
         )
+        watch = Watch(self._clients, launch, "describe_fleet_history", FleetId=launch.resource_id)
+        return watch.judged(report)
 
     def _forgotten(self, launch: Launch, error: ProviderError) -> Outcome:
         """Judge a fleet that cannot be described: AWS does not know it any more, or not yet."""
@@ -156,18 +155,6 @@ class EC2Fleet:
         if self._now() - launch.planned_at < _KEPT_SECONDS:
             raise ProviderError(ErrorKind.TRANSIENT, error.code, error.message) from error
         return Outcome(LaunchState.SETTLED, resource_id=launch.resource_id, account=launch.account)
-
-    def _reasons(self, launch: Launch) -> tuple[Refusal, ...]:
-        """Give why a fleet cannot launch, from its history."""
-        since = datetime.fromtimestamp(launch.planned_at, UTC)
-        try:
-            client = self._clients.ec2(launch.region)
-            records = client.describe_fleet_history(
-                FleetId=launch.resource_id, EventType="service-error", StartTime=since
-            )["HistoryRecords"]
-        except AWS_ERRORS as error:
-            return (Refusal.of(translate(error), launch.place),)
-        return fleet.reasons(records, launch.place)
 
     def stop(self, launch: Launch, held: Mapping[str, int]) -> None:
         """Let the fleet bring nothing more: a maintain fleet is set to what it holds, a request fleet deleted."""
@@ -241,9 +228,12 @@ class EC2Fleet:
 
     def _described(self, launch: Launch, fleet_id: str) -> Any:
         try:
-            return self._clients.ec2(launch.region).describe_fleets(FleetIds=[fleet_id])["Fleets"][0]
+            found = self._clients.ec2(launch.region).describe_fleets(FleetIds=[fleet_id])["Fleets"]
         except AWS_ERRORS as error:
             raise translate(error) from error
+        if not found:
+            raise ProviderError(ErrorKind.INVALID, _GONE[0], f"{fleet_id} is not shown")
+        return found[0]
 
 
 def _by_price_type(target: Mapping[str, int]) -> dict[str, int]:
@@ -253,8 +243,7 @@ def _by_price_type(target: Mapping[str, int]) -> dict[str, int]:
 def call(template: AWSTemplate, place: Place, draft: Draft, now: float, is_whole: bool = False) -> dict[str, Any]:
     """Make CreateFleet's parameters, except for the token. `is_whole`: all of it or nothing."""
     kind = template.fleet_type or "instant"
-    units = draft.units
-    split = purchase.split(template, units) if place.price_type != "ondemand" else Split(units, 0)
+    split = draft.split
     kinds = _TAGGED_OF_INSTANT if kind == "instant" else _TAGGED
     options = _options(template, split, kind)
     return {

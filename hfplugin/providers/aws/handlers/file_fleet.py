@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hfplugin.providers.aws import fleet_file, fleet_places, launch_templates, machine, raw
+from hfplugin.providers.aws import fleet_file, fleet_places, launch_templates, machine, purchase, raw
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.fleet_file import FleetFile
 from hfplugin.providers.aws.fleet_places import Place
-from hfplugin.providers.aws.handlers import fleet, run_instances
+from hfplugin.providers.aws.handlers import fleet
 from hfplugin.providers.aws.handlers.fleet import Draft
+from hfplugin.providers.aws.handlers.trials import attempt
 from hfplugin.providers.aws.purchase import Split
 from hfplugin.providers.base.provider import Context, Order, Plan
 
 if TYPE_CHECKING:
     from hfplugin.providers.aws.template import AWSTemplate
+
+# What an override says of the machine itself, besides its place.
+_OF_THE_MACHINE = ("InstanceType", "InstanceRequirements", "ImageId")
 
 
 class Blueprint(NamedTuple):
@@ -51,7 +55,8 @@ def blueprint(
     )
     units = drafts[0].units
     is_top_up = place.price_type == fleet_places.ON_DEMAND and template.is_spot
-    split = Split(units, 0) if is_top_up else fleet_file.split(file, template, units)
+    base = purchase.base_left(template, order.past)
+    split = Split(units, 0) if is_top_up else fleet_file.split(file, template, units, base)
     return Blueprint(file, kind, drafts, split)
 
 
@@ -83,9 +88,8 @@ def trials(clients: Clients, plan: Blueprint) -> Iterator[tuple[str, Callable[[]
     for number, (part, draft) in enumerate(zip(plan.file.configurations, plan.drafts, strict=True)):
         tags = machine.specifications(draft.labels, "instance", "volume")
         for override in part.get("Overrides") or [{}]:
-            asked = {name: override[name] for name in ("InstanceType",) if name in override}
-            content = machine.in_subnet(draft.content, override.get("SubnetId", ""))
-            params = {"MinCount": 1, "MaxCount": 1, **content, **asked, "TagSpecifications": tags}
+            asked = {name: override[name] for name in _OF_THE_MACHINE if name in override}
+            content = machine.in_subnet({**draft.content, "TagSpecifications": tags}, override.get("SubnetId", ""))
             words = (f"LaunchTemplateConfigs[{number}]", override.get("SubnetId"), override.get("InstanceType"))
-            trial = draft.plan("RunInstances", {})._replace(params=params)
-            yield "/".join(filter(None, words)), partial(run_instances.dry_run, clients, trial)
+            trial = partial(attempt, clients, draft.plan("RunInstances", {}), content, asked)
+            yield "/".join(filter(None, words)), trial

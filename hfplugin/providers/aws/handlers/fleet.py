@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hfplugin.model import Launch, MachineState, Refusal
-from hfplugin.providers.aws import fleet_places, images, launch_templates, machine, tags
+from hfplugin.errors import ErrorKind, ProviderError
+from hfplugin.model import Launch, LaunchState, MachineState, Refusal
+from hfplugin.providers.aws import fleet_places, images, launch_templates, machine, operations, purchase, tags
 from hfplugin.providers.aws.client import Clients
-from hfplugin.providers.aws.errors import AWS_ERRORS, kind_of, translate
-from hfplugin.providers.aws.fleet_places import Place
-from hfplugin.providers.base.provider import Context, Order, Plan, Sighting, Source
+from hfplugin.providers.aws.errors import AWS_ERRORS, FLEET_FAILURES, code_of_event, kind_of, translate
+from hfplugin.providers.aws.fleet_places import ON_DEMAND, Place
+from hfplugin.providers.aws.purchase import Split
+from hfplugin.providers.base.provider import Context, Located, Order, Outcome, Plan, Sighting, Source
 
 if TYPE_CHECKING:
     from hfplugin.providers.aws.template import AWSTemplate
@@ -21,6 +25,15 @@ MOST = 10_000
 # In a fleet's errors it only points at the others.
 _POINTER = "UnfulfillableCapacity"
 
+# Ours: why a fleet brings no more, whatever AWS says about it.
+_SHORT = "FleetEnded"
+_SHORT_TEXT = "the fleet ended before it had brought all that was asked"
+_LOST = "FleetNotReplenished"
+_LOST_TEXT = "the fleet brought all, lost some of it and is of type request, which replaces nothing"
+
+# A history is of one fleet, so that nothing but a clock ahead of AWS's could leave out its beginning.
+_CLOCK_SECONDS = 3600
+
 
 class Draft(NamedTuple):
     """A launch but for its call: `content` is the launch template's, `labels` are the tags of all that comes."""
@@ -28,6 +41,7 @@ class Draft(NamedTuple):
     place: Place
     account: str
     units: int
+    split: Split
     weights: dict[str, int]
     labels: dict[str, str]
     name: str
@@ -63,12 +77,18 @@ def draft(
     user_data = machine.user_data(template)
     content = launch_templates.data(template, images.resolve(clients, place.region, template))
     content.pop("InstanceMarketOptions", None)  # the call says what is bought, and AWS wants it said once
+    if not template.ec2_fleet_config and (weights or template.instance_requirements):
+        # So do the overrides which machines: an administrator's own type or requirements would contradict them.
+        content.pop("InstanceRequirements" if weights else "InstanceType", None)
     if not most:
         content["TagSpecifications"] = _labelled(content.get("TagSpecifications", ()), labels)
+    units = min(order.units, most or MOST)
+    base = purchase.base_left(template, order.past)
     return Draft(
         place=place,
         account=clients.account(),
-        units=min(order.units, most or MOST),
+        units=units,
+        split=Split(units, 0) if place.price_type == ON_DEMAND else purchase.split(template, units, base),
         weights=weights,
         labels=labels,
         name=launch_templates.name(context, content, user_data),
@@ -112,10 +132,111 @@ def members(launch: Launch, read: Iterable[Any]) -> tuple[Sighting, ...]:
     )
 
 
-def reasons(records: Iterable[Any], place: str) -> tuple[Refusal, ...]:
-    """Read a fleet's history of errors: the code is the event's sub-type."""
+class Report(NamedTuple):
+    """What a fleet that lives on says of itself. `held` and `target` are in units.
+
+    `is_done`: it brings nothing more by its own word, because it is over or fulfilled and replaces nothing.
+    """
+
+    seen: tuple[Sighting, ...]
+    is_over: bool
+    is_done: bool
+    activity: str
+    held: float
+    target: float
+
+
+class Watch:
+    """Judges a launch's fleet by what it reports and by its history, which `operation` gives."""
+
+    def __init__(self, clients: Clients, launch: Launch, operation: str, **fleet_id: str) -> None:
+        self._clients = clients
+        self._launch = launch
+        self._operation = operation
+        self._fleet_id = fleet_id
+
+    def judged(self, report: Report) -> Outcome:
+        """Say what the fleet holds, whether more may come, and why less comes than was asked.
+
+        Its list of machines may lag behind it: as long as it has fewer, nothing is settled.
+        """
+        launch = self._launch
+        lags = sum(launch.units_of(each.machine_type) for each in report.seen) < report.held
+        return Outcome(
+            LaunchState.SETTLED if report.is_done and not lags else LaunchState.ACCEPTED,
+            sightings=report.seen,
+            errors=self._errors(report),
+            resource_id=launch.resource_id,
+            account=launch.account,
+        )
+
+    def _errors(self, report: Report) -> tuple[Refusal, ...]:
+        launch = self._launch
+        is_short = report.is_over and not launch.is_stopped and report.held < report.target
+        is_failing = is_short or report.activity == "error"
+        may_have_lost = launch.params["Call"]["Type"] == "request" and not (report.is_done or launch.is_stopped)
+        if not (is_failing or may_have_lost):
+            return ()
+        try:
+            records = self._history()
+            told = reasons(records, launch.place) if is_failing else ()
+            has_lost = may_have_lost and self._has_lost(records, report)
+        except ProviderError as error:
+            return (Refusal.of(error, launch.place),) if is_failing else ()
+        if has_lost:
+            told += (Refusal(ErrorKind.CAPACITY, _LOST, _LOST_TEXT, launch.place),)
+        # One that ended has no more to give here.
+        if is_short and not any(each.kind in (ErrorKind.CAPACITY, ErrorKind.QUOTA) for each in told):
+            told += (Refusal(ErrorKind.CAPACITY, _SHORT, _SHORT_TEXT, launch.place),)
+        return told
+
+    def _history(self) -> list[Any]:
+        since = datetime.fromtimestamp(self._launch.planned_at - _CLOCK_SECONDS, UTC)
+        read = pages(self._clients, self._launch.region, self._operation, StartTime=since, **self._fleet_id)
+        return [record for page in read for record in page["HistoryRecords"]]
+
+    def _has_lost(self, records: Iterable[Any], report: Report) -> bool:
+        """True when a fleet that replaces nothing has brought all its units and some of them are gone again.
+
+        AWS counts only what lives, so that such a fleet is never fulfilled any more and would be waited for.
+        """
+        launch = self._launch
+        types = launched(records)
+        if sum(launch.units_of(each) for each in types.values()) < launch.units:
+            return False
+        held = {each.id for each in report.seen}
+        absent = [Located(each, launch.region, launch.account) for each in types if each not in held]
+        view = operations.observe(self._clients, absent)
+        return any(each.state.is_going for each in view.seen.values())
+
+
+def launched(records: Iterable[Any]) -> dict[str, str]:
+    """Give the machines that a fleet's history says it launched, by id: their types, empty where not told."""
     events = [record.get("EventInformation", {}) for record in records]
-    return distinct([(each.get("EventSubType", ""), each.get("EventDescription", "")) for each in events], place)
+    return {
+        each["InstanceId"]: _type_in(each.get("EventDescription", ""))
+        for each in events
+        if each.get("EventSubType") == "launched" and each.get("InstanceId")
+    }
+
+
+def _type_in(description: str) -> str:
+    try:
+        told = json.loads(description)
+    except ValueError:
+        return ""
+    return str(told.get("instanceType", "")) if isinstance(told, dict) else ""
+
+
+def reasons(records: Iterable[Any], place: str) -> tuple[Refusal, ...]:
+    """Read the failures in a fleet's history, each once."""
+    events = [record.get("EventInformation", {}) for record in records]
+    failures = [
+        (each["EventSubType"], each.get("EventDescription", ""))
+        for each in events
+        if each.get("EventSubType") in FLEET_FAILURES
+    ]
+    return distinct([(code_of_event(event, text), text) for event, text in failures], place)
 
 
 def distinct(errors: Iterable[tuple[str, str]], place: str) -> tuple[Refusal, ...]:
@@ -128,12 +249,12 @@ def distinct(errors: Iterable[tuple[str, str]], place: str) -> tuple[Refusal, ..
 def lowered(now: Mapping[str, int], asked: Mapping[str, int], source: Source) -> dict[str, int] | None:
     """Give the target of a fleet that machines leave for good, by price type; None when it is low enough.
 
-    It never rises, nor falls twice for the same machine.
+    It never rises, nor falls twice for the same machine. A stopped fleet keeps what it holds and no more: there
+    what is spent may stand for one place several times, as a lost machine and the one in its stead do.
     """
-    left = {each: max(0, asked[each] - source.spent.get(each, 0)) for each in now}
     if source.held is not None:
-        left = {each: min(units, source.held.get(each, 0)) for each, units in left.items()}
-    return limited(now, left)
+        return limited(now, source.held)
+    return limited(now, {each: max(0, asked[each] - source.spent.get(each, 0)) for each in now})
 
 
 def limited(now: Mapping[str, int], most: Mapping[str, int]) -> dict[str, int] | None:

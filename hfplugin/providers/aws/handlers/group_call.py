@@ -53,18 +53,19 @@ def content(template: AWSTemplate, place: Place, data: dict[str, Any], labels: d
 
 
 def call(
-    template: AWSTemplate, place: Place, units: int, launch_template: str, labels: dict[str, str]
+    template: AWSTemplate, place: Place, order: Order, launch_template: str, labels: dict[str, str]
 ) -> dict[str, Any]:
     """Make the call, but for the group's name and subnets. The target is the largest size, too."""
+    base = purchase.base_left(template, order.past)
     reference = launch_templates.reference(launch_template)
     return {
         "MinSize": 0,  # giving back may always lower the target
-        "MaxSize": units,
-        "DesiredCapacity": units,
+        "MaxSize": order.units,
+        "DesiredCapacity": order.units,
         **(
             {"LaunchTemplate": reference}
             if _is_plain(template, place)
-            else {"MixedInstancesPolicy": _mixture(template, place, reference)}
+            else {"MixedInstancesPolicy": _mixture(template, place, reference, base)}
         ),
         "HealthCheckGracePeriod": _GRACE_SECONDS,
         # HostFactory alone decides which machines go.
@@ -83,12 +84,12 @@ def _is_plain(template: AWSTemplate, place: Place) -> bool:
     return place.price_type == ON_DEMAND and weights in ([], [1])
 
 
-def _mixture(template: AWSTemplate, place: Place, reference: dict[str, str]) -> dict[str, Any]:
+def _mixture(template: AWSTemplate, place: Place, reference: dict[str, str], base: int) -> dict[str, Any]:
     launch: dict[str, Any] = {"LaunchTemplateSpecification": reference}
     overrides = _overrides(template, place)
     return {
         "LaunchTemplate": {**launch, **({"Overrides": overrides} if overrides else {})},
-        "InstancesDistribution": _distribution(template, place),
+        "InstancesDistribution": _distribution(template, place, base),
     }
 
 
@@ -106,14 +107,14 @@ def _overrides(template: AWSTemplate, place: Place) -> list[dict[str, Any]]:
     ]
 
 
-def _distribution(template: AWSTemplate, place: Place) -> dict[str, Any]:
+def _distribution(template: AWSTemplate, place: Place, base: int) -> dict[str, Any]:
     """Give the parts on demand and spot. AWS knows whole percents only: a fraction counts for on demand.
 
     Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstancesDistribution.html
     """
-    base, percent = 0, 100
-    if place.price_type != ON_DEMAND:
-        base = template.on_demand_base_capacity or 0
+    if place.price_type == ON_DEMAND:
+        base, percent = 0, 100
+    else:
         percent = math.ceil(template.on_demand_share * 100 - 1e-9)
     distribution: dict[str, Any] = {
         "OnDemandBaseCapacity": base,

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError, ProviderError
+from hfplugin.errors import ErrorKind, HFPluginError, ProviderError
 from hfplugin.model import Launch, LaunchState, Refusal
 from hfplugin.providers.aws import fleet_places, launch_templates, machine, operations, purchase, raw
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.errors import AWS_ERRORS, kind_of, translate, unreadable
 from hfplugin.providers.aws.fleet_places import Place
 from hfplugin.providers.aws.handlers import fleet
-from hfplugin.providers.aws.handlers.fleet import Draft
+from hfplugin.providers.aws.handlers.fleet import Draft, Report, Watch
 from hfplugin.providers.aws.handlers.sending import refused, unsent
 from hfplugin.providers.aws.handlers.trials import trials
 from hfplugin.providers.aws.purchase import Split
@@ -37,12 +36,6 @@ _ENDED = (_NO_SUCH, "fleetRequestIdDoesNotExist", "fleetRequestNotInCancellableS
 
 # AWS forgets a request this long after it was cancelled and its last machine ended (DescribeSpotFleetRequests).
 _KEPT_SECONDS = 48 * 3600
-
-# Events that say why nothing comes: prices and zones that do not serve are no errors to AWS.
-_TELLING = ("error", "information")
-
-# Ours: the request is over and has brought fewer than asked, whatever AWS says about it.
-_SHORT = "SpotFleetEnded"
 
 # A service-linked role lies under the service's own path.
 _LINKED_ROLE = "AWSServiceRoleForEC2SpotFleet"
@@ -69,16 +62,18 @@ class SpotFleet:
         return draft.plan(API, raw.applied(OPERATION, call, template))
 
     def launch(self, launch: Launch, user_data: str) -> Outcome:
-        call: Any = {**launch.params["Call"], "ClientToken": launch.token}
+        call: Any = {"SpotFleetRequestConfig": {**launch.params["Call"], "ClientToken": launch.token}}
         try:
-            self._clients.require_account(launch.account)
-            launch_templates.ensure(self._clients, self._context, launch, user_data)
-            client = self._clients.ec2_for_launch(launch.region)
+            answer = launch_templates.call_with(
+                self._clients,
+                self._context,
+                launch,
+                user_data,
+                lambda: self._clients.ec2_for_launch(launch.region).request_spot_fleet(**call),
+            )
+            request_id = answer["SpotFleetRequestId"]
         except HFPluginError as error:
             return unsent(launch, error)
-        try:
-            answer = client.request_spot_fleet(SpotFleetRequestConfig=call)
-            request_id = answer["SpotFleetRequestId"]
         except AWS_ERRORS as error:
             return refused(launch, error)
         except KeyError as error:
@@ -109,44 +104,29 @@ class SpotFleet:
             SpotFleetRequestId=launch.resource_id,
         )
         seen = fleet.members(launch, listed)
-        is_over, activity = described["SpotFleetRequestState"] in _OVER, described.get("ActivityStatus")
-        is_done = is_over or (not _is_maintained(launch) and activity == "fulfilled")
+        is_over, activity = described["SpotFleetRequestState"] in _OVER, described.get("ActivityStatus", "")
         own = described["SpotFleetRequestConfig"]
-        counted = own.get("FulfilledCapacity", 0)
-        lags = sum(launch.units_of(each.machine_type) for each in seen) < counted
-        is_short = is_over and not launch.is_stopped and counted < own["TargetCapacity"]
-        return Outcome(
-            LaunchState.SETTLED if is_done and not lags else LaunchState.ACCEPTED,
-            sightings=seen,
-            errors=self._reasons(launch, is_short) if is_short or activity == "error" else (),
-            resource_id=launch.resource_id,
-            account=launch.account,
+        report = Report(
+            seen=seen,
+            is_over=is_over,
+            is_done=is_over or (not _is_maintained(launch) and activity == "fulfilled"),
+            activity=activity,
+            held=own.get("FulfilledCapacity", 0),
+            target=own["TargetCapacity"],
         )
+        watch = Watch(
+            self._clients,
+            launch,
+            "describe_spot_fleet_request_history",
+            SpotFleetRequestId=launch.resource_id,
+        )
+        return watch.judged(report)
 
     def _forgotten(self, launch: Launch) -> Outcome:
         """Judge a request that AWS does not know: not yet, or not any more."""
         if self._now() - launch.planned_at < _KEPT_SECONDS:
             raise ProviderError(ErrorKind.TRANSIENT, _NO_SUCH, f"{launch.resource_id} cannot be seen yet")
         return Outcome(LaunchState.SETTLED, resource_id=launch.resource_id, account=launch.account)
-
-    def _reasons(self, launch: Launch, is_short: bool) -> tuple[Refusal, ...]:
-        """Give why the fleet cannot launch, from its history. One that ended short has no more to give here."""
-        since = datetime.fromtimestamp(launch.planned_at, UTC)
-        told: tuple[Refusal, ...] = ()
-        for kind in _TELLING:
-            history = fleet.pages(
-                self._clients,
-                launch.region,
-                "describe_spot_fleet_request_history",
-                SpotFleetRequestId=launch.resource_id,
-                EventType=kind,
-                StartTime=since,
-            )
-            told += fleet.reasons([record for page in history for record in page["HistoryRecords"]], launch.place)
-        if is_short and not any(each.kind in (ErrorKind.CAPACITY, ErrorKind.QUOTA) for each in told):
-            ended = "the Spot Fleet request ended before it had brought all that was asked"
-            told += (Refusal(ErrorKind.CAPACITY, _SHORT, ended, launch.place),)
-        return told
 
     def stop(self, launch: Launch, held: Mapping[str, int]) -> None:
         """Let the fleet bring nothing more: a maintained one is set to what it holds, any other cancelled."""
@@ -185,9 +165,9 @@ class SpotFleet:
             raise translate(error) from error
 
     def remove(self, launch: Launch, remains: Sequence[str]) -> None:
-        """Cancel the emptied request, then delete its launch template."""
+        """Cancel the emptied request, with what came too late for anybody to know, then its launch template."""
         if launch.resource_id:
-            self._cancel(launch, ends_machines=_is_maintained(launch))
+            self._cancel(launch, ends_machines=True)
         launch_templates.remove(self._clients, launch.region, remains)
 
     def _cancel(self, launch: Launch, ends_machines: bool) -> None:
@@ -235,8 +215,7 @@ def _parts(config: Mapping[str, Any]) -> dict[str, int]:
 def config(template: AWSTemplate, draft: Draft, now: float) -> dict[str, Any]:
     """Make the request's configuration, except for role and token."""
     kind = template.fleet_type or "request"
-    place = draft.place
-    split = purchase.split(template, draft.units) if place.price_type != "ondemand" else Split(draft.units, 0)
+    place, split = draft.place, draft.split
     return {
         "Type": kind,
         "TargetCapacity": split.total,
@@ -268,22 +247,24 @@ def _strategies(template: AWSTemplate, split: Split) -> dict[str, Any]:
 
 
 def _end(template: AWSTemplate, kind: str, now: float) -> dict[str, Any]:
-    """What ends a request, or keeps one that is maintained from ending machines by itself."""
-    if kind == "maintain":
-        return {"ExcessCapacityTerminationPolicy": "noTermination"}
-    return {"ValidUntil": purchase.valid_until(template, now)}
+    """What ends a request, and what keeps one that is maintained from ending machines by itself.
+
+    One that is maintained ends only where the template says when.
+    """
+    keeps = {"ExcessCapacityTerminationPolicy": "noTermination"} if kind == "maintain" else {}
+    ends = kind != "maintain" or template.says_validity
+    return {**keeps, **({"ValidUntil": purchase.valid_until(template, now)} if ends else {})}
 
 
 def role_arn(clients: Clients, region: str, template: AWSTemplate) -> str:
-    """Give the ARN of the role that Spot Fleet acts in. Raises ConfigurationError when the template names none."""
+    """Give the ARN of the role that Spot Fleet acts in: a mere name or path is of the credentials' account.
+
+    Any role that trusts spotfleet.amazonaws.com and may tag serves, the service-linked one too.
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-fleet-prerequisites.html
+    """
     role = template.fleet_role
-    if not role:
-        raise ConfigurationError(
-            "fleetRole is missing: a Spot Fleet needs the name or ARN of a role, such as "
-            f"aws-ec2-spot-fleet-tagging-role or the service-linked {_LINKED_ROLE}"
-        )
     if role.startswith("arn:"):
         return role
     path = _LINKED_PATH if role == _LINKED_ROLE else ""
     partition = clients.ec2(region).meta.partition
-    return f"arn:{partition}:iam::{clients.account()}:role/{path}{role.removeprefix('role/')}"
+    return f"arn:{partition}:iam::{clients.account()}:role/{path}{role.lstrip('/').removeprefix('role/')}"
