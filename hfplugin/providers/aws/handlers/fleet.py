@@ -249,12 +249,15 @@ def distinct(errors: Iterable[tuple[str, str]], place: str) -> tuple[Refusal, ..
 def lowered(now: Mapping[str, int], asked: Mapping[str, int], source: Source) -> dict[str, int] | None:
     """Give the target of a fleet that machines leave for good, by price type; None when it is low enough.
 
-    It never rises, nor falls twice for the same machine. A stopped fleet keeps what it holds and no more: there
-    what is spent may stand for one place several times, as a lost machine and the one in its stead do.
+    It never rises, nor falls twice for the same machine. A stopped fleet that holds no less than its target is let
+    be: what is spent may stand for one place twice there, as a lost machine and the one in its stead.
     """
+    left = {each: max(0, asked[each] - source.spent.get(each, 0)) for each in now}
     if source.held is not None:
-        return limited(now, source.held)
-    return limited(now, {each: max(0, asked[each] - source.spent.get(each, 0)) for each in now})
+        if limited(now, source.held) is None:
+            return None
+        left = {each: min(units, source.held.get(each, 0)) for each, units in left.items()}
+    return limited(now, left)
 
 
 def limited(now: Mapping[str, int], most: Mapping[str, int]) -> dict[str, int] | None:
