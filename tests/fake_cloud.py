@@ -262,10 +262,12 @@ class FakeCloud:
     def gather(self, launch: Launch) -> Outcome:
         self._enter("gather")
         source = self.sources[launch.resource_id]
-        held = [m for m in self.machines.values() if m.source == source.id and self._lives(m) and m.is_visible]
+        living = [m for m in self.machines.values() if m.source == source.id and self._lives(m)]
+        held = [m for m in living if m.is_visible]
         has = sum(self._units(source)) if source.replaces else source.launched
         is_last = launch.is_stopped or not source.replaces
-        is_done = source.is_over or (is_last and has >= source.target)
+        # As long as the list of its machines lags behind it, nothing is settled.
+        is_done = source.is_over or (is_last and has >= source.target and held == living)
         short = Refusal(self.short_kind, "InsufficientInstanceCapacity", "no capacity", launch.place)
         return Outcome(
             LaunchState.SETTLED if is_done and not source.hears_at else LaunchState.ACCEPTED,

@@ -1,0 +1,189 @@
+"""Switches in the fakes that each undo one law of hfplugin: a history has to find every one of them.
+
+A switch is a context manager over a world; the product is not touched, but what it stands on is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+from unittest.mock import patch
+
+from hfplugin import files
+from hfplugin.model import Launch, LaunchState, MachineState, Phase, Request, RequestStatus, Result
+from hfplugin.providers.base.provider import Found, Host, Located, Observation, Released, Sighting, Source
+from hfplugin.store import Folder
+from simulation.history import Fault
+from simulation.laws import Law
+from simulation.world import World
+
+
+def _saving(change: Callable[[Any], Any]) -> Fault:
+    """Give a switch under which the store writes something else than it is told."""
+
+    @contextmanager
+    def fault(world: World) -> Iterator[None]:
+        real = Folder.save
+
+        def save(self: Folder[Any], record: Any) -> Any:
+            changed = change(record) if isinstance(record, Request) else record
+            return record if changed is None else real(self, changed)
+
+        with patch.object(Folder, "save", save):
+            yield
+
+    return fault
+
+
+def _on_cloud(method: str, make: Callable[[World, Any], Any]) -> Fault:
+    """Give a switch under which one method of the cloud is another, made of the real one."""
+
+    @contextmanager
+    def fault(world: World) -> Iterator[None]:
+        with patch.object(world.cloud, method, make(world, getattr(world.cloud, method))):
+            yield
+
+    return fault
+
+
+def _without_plan(request: Request) -> Request | None:
+    is_planned = any(launch.state is LaunchState.PLANNED for launch in request.launches)
+    return None if is_planned else request
+
+
+def _never_closed(request: Request) -> Request:
+    is_closed = request.phase is Phase.CLOSED
+    return request._replace(phase=Phase.CLOSING, status=RequestStatus.RUNNING) if is_closed else request
+
+
+def _forgiven(request: Request) -> Request:
+    if request.phase is not Phase.CLOSED:
+        return request
+    forgiven = [m._replace(result=Result.SUCCEED) if m.result is Result.FAIL else m for m in request.machines]
+    return request._replace(machines=tuple(forgiven))
+
+
+def _renamed(request: Request) -> Request:
+    renamed = [m._replace(name=f"{m.name}-{request.generation}" if m.name else "") for m in request.machines]
+    return request._replace(machines=tuple(renamed))
+
+
+@contextmanager
+def _without_sync(world: World) -> Iterator[None]:
+    world.disk.keeps_synced = False
+    yield
+
+
+@contextmanager
+def _without_generations(world: World) -> Iterator[None]:
+    """Every lock is lost as well: where they hold, nothing else is needed."""
+
+    def write(path: str, content: bytes, check: object = None) -> None:
+        real(path, content)
+
+    real = files.write
+    with lost_locks(world), patch.object(files, "write", write):
+        yield
+
+
+@contextmanager
+def lost_locks(world: World) -> Iterator[None]:
+    """Nobody is ever kept out by a lock, and many try: a file system that forgets them has to be lived with."""
+    world.is_uncountable = True
+    world.races = 10
+    with patch.object(world.locks, "hold", lambda kind, key, wait: nullcontext()):
+        yield
+
+
+@contextmanager
+def _without_counting(world: World) -> Iterator[None]:
+    with patch.object(Folder, "live", lambda self: iter(())):
+        yield
+
+
+@contextmanager
+def _without_archive(world: World) -> Iterator[None]:
+    def archive(self: Folder[Any], record: Any) -> None:
+        files.unlink(self._path(record.id))
+
+    with patch.object(Folder, "archive", archive):
+        yield
+
+
+def _tokenless(world: World, real: Any) -> Any:
+    return lambda launch: None
+
+
+def _changing(world: World, real: Any) -> Any:
+    def launch(launch: Launch, user_data: str) -> Any:
+        params = {**launch.params, "at": world.clock()}
+        return real(launch._replace(params=params), user_data)
+
+    return launch
+
+
+def _untold(world: World, real: Any) -> Any:
+    def release(machines: Sequence[Located], source: Source | None = None) -> Any:
+        return real(machines, None)
+
+    return release
+
+
+def _idle(world: World, real: Any) -> Any:
+    def release(machines: Sequence[Located], source: Source | None = None) -> Released:
+        return Released(going=frozenset(machine.id for machine in machines))
+
+    return release
+
+
+def _deaf(world: World, real: Any) -> Any:
+    return lambda launch, other: None
+
+
+def _raising(world: World, real: Any) -> Any:
+    def stop(launch: Launch, held: object) -> None:
+        world.cloud.sources[launch.resource_id].target += 1
+
+    return stop
+
+
+def _burying(world: World, real: Any) -> Any:
+    """A machine that the look does not show is called terminated."""
+
+    def observe(machines: Sequence[Located]) -> Observation:
+        view: Observation = real(machines)
+        unseen = [machine for machine in machines if machine.id not in view.seen]
+        dead = {m.id: Sighting(m.id, MachineState.TERMINATED, m.region) for m in unseen}
+        return Observation({**view.seen, **dead})
+
+    return observe
+
+
+def _greedy(world: World, real: Any) -> Any:
+    def find_hosts(hosts: Sequence[Host]) -> list[Found]:
+        return [found._replace(is_ours=found.sighting is not None) for found in real(hosts)]
+
+    return find_hosts
+
+
+# What is undone, by its name; and the laws of which one has to be seen broken.
+REVERTED: dict[str, tuple[Fault, set[Law]]] = {
+    "the plan of a launch is not recorded": (_saving(_without_plan), {Law.INTENT}),
+    "what is synced is not durable": (_without_sync, {Law.INTENT}),
+    "a token is ignored": (_on_cloud("_replayed", _tokenless), {Law.EXACT, Law.NOT_LEAKED}),
+    "a launch is replayed with other parameters": (_on_cloud("launch", _changing), {Law.ONE_MEANING, Law.INTENT}),
+    "a release does not lower the target": (_on_cloud("release", _untold), {Law.NOT_LEAKED}),
+    "a release ends nothing": (_on_cloud("release", _idle), {Law.NOT_LEAKED, Law.ENDS}),
+    "a fleet cannot be stopped": (_on_cloud("stop", _deaf), {Law.NOT_LEAKED, Law.ENDS}),
+    "a stop raises the target": (_on_cloud("stop", _raising), {Law.TARGETS}),
+    "nothing is removed": (_on_cloud("remove", _deaf), {Law.NO_LEFTOVERS}),
+    "what is not seen counts as terminated": (_on_cloud("observe", _burying), {Law.HEALTHY, Law.NOT_LEAKED}),
+    "what is not ours is called ours": (_on_cloud("find_hosts", _greedy), {Law.OURS_ALONE}),
+    "the last writer wins": (_without_generations, {*Law}),
+    "live records are not counted": (_without_counting, {Law.MAX_NUMBER}),
+    "an archived record is gone": (_without_archive, {Law.ANSWERED}),
+    "a closed request is recorded as open": (_saving(_never_closed), {Law.ENDS, Law.ONE_STATUS}),
+    "a failure is forgotten at the end": (_saving(_forgiven), {Law.ONE_RESULT}),
+    "a host's name is recorded wrong": (_saving(_renamed), {Law.ONE_NAME}),
+}
