@@ -318,6 +318,8 @@ class TestIsolation:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A shell lets what runs in its background ignore this signal, the tests included.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         for _ in range(200):
             if any(site.work.glob("rehearsal-*/log/*")):
