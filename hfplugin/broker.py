@@ -7,6 +7,7 @@ from what is saved. What another call is working on is answered from its record.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import NamedTuple
 
@@ -22,16 +23,9 @@ from hfplugin.errors import (
     StateError,
 )
 from hfplugin.logs import log
-from hfplugin.model import (
-    Machine,
-    Phase,
-    Refusal,
-    Request,
-    RequestStatus,
-    Return,
-    ReturnedMachine,
-    Template,
-)
+from hfplugin.look import judged, look, look_at
+from hfplugin.marks import SWEEP_SECONDS
+from hfplugin.model import Machine, Request, RequestStatus, Return, Template
 from hfplugin.store import REQUEST_PREFIX, RETURN_PREFIX, Store, is_id, new_id
 from hfplugin.wording import counted, last_reason, summary
 
@@ -40,6 +34,7 @@ if TYPE_CHECKING:
     from hfplugin.fulfilment import Fulfilment
     from hfplugin.locks import Patience
     from hfplugin.providers.base.provider import Host, Observation, Sighting
+    from hfplugin.recovery import Recovery
     from hfplugin.returns import Returns, Roll
     from hfplugin.site import Site
     from hfplugin.sources import Sources
@@ -103,6 +98,9 @@ class Broker:
         if not 1 <= units <= _MOST_UNITS:
             raise InputError(f"machineCount has to be between 1 and {_MOST_UNITS} (is {units:.6g})")
         template = self._site.template(template_id)
+        drained = self._store.marks.drain()
+        if drained:
+            raise RefusedError(f"no new requests: {drained}; `hfplugin drain off` lets them in again")
         request_id = new_id(REQUEST_PREFIX)
         with self._store.locks.hold("request", request_id, _WAIT_SECONDS):
             request, note = self._admit(request_id, template, units)
@@ -145,16 +143,21 @@ class Broker:
             created=now,
             deadline=now + (template.deadline or limits.deadline_seconds),
             pending_timeout=template.pending_timeout or limits.pending_timeout_seconds,
+            unclaimed_since=self._store.marks.activity(),
         )
+        # First, so that a call killed from here on is taken up by another.
+        self._store.marks.note_due(now + min(SWEEP_SECONDS, limits.unclaimed_timeout_seconds))
         return self._store.requests.save(request)
 
     def _room(self, template: Template, units: int) -> int:
         """Units left under maxNumber. Before a request is cut, machines that are gone unnoticed are taken out."""
-        requests = [request for request in self._store.requests.live() if request.template.id == template.id]
+        # Strictly: what a record that cannot be read holds is not known, so nothing is left for sure.
+        live = self._store.requests.live(is_strict=True)
+        requests = [request for request in live if request.template.id == template.id]
         room = template.max_number - sum(request.outstanding_units for request in requests)
         if room >= units:
             return room
-        view = self._look([machine for request in requests for machine in request.live_machines])
+        view = look(self._site, [machine for request in requests for machine in request.live_machines])
         gone = {id_ for id_, sighting in view.seen.items() if sighting.state.is_going}
         refreshed = [
             request.with_machines({m.id: m.gone() for m in request.machines if m.id in gone})
@@ -168,9 +171,9 @@ class Broker:
         lost = [record_id for record_id, record in records.items() if record is None]
         found = {**records, **self._recovered(lost)} if lost else records
         known = {record_id: record for record_id, record in found.items() if record is not None}
-        unfinished = [r for r in known.values() if not isinstance(r, Unknown) and not r.is_closed]
+        unfinished = [r for r in known.values() if not isinstance(r, Unknown) and not _is_settled(r)]
         if unfinished:
-            view = self._look_at(unfinished)
+            view = look_at(self._site, unfinished)
             known |= {record.id: self._advanced(record, view) for record in unfinished}
         return [known[record_id] for record_id in ids]
 
@@ -190,63 +193,24 @@ class Broker:
             return self._returns.rebuild(record_id) or Unknown(record_id, _ERROR, "the record is damaged")
         except StateError as error:
             return Unknown(record_id, RequestStatus.RUNNING, str(error))
+        if is_id(record_id, RETURN_PREFIX):
+            self._expect_losses()
         return Unknown(record_id, _ERROR, _UNKNOWN_ID)
 
+    def _expect_losses(self) -> None:
+        """HostFactory names what no record has: where the state was lost, nothing else makes work due."""
+        with suppress(StateError):
+            self._store.marks.note_due(self._clock.now())
+
     def _recovered(self, request_ids: Sequence[str]) -> dict[str, Request | Unknown]:
-        """Look by tag for the machines of requests whose records are gone, before they are called unknown."""
+        """Look for requests whose records are gone, before they are called unknown."""
         try:
-            found = self._site.provider.find_requests(request_ids)
+            found = self._recovery.recover(request_ids)
         except HFPluginError as error:
             said = f"no record, and the cloud cannot be asked: {error}"
             return {record_id: Unknown(record_id, RequestStatus.RUNNING, said) for record_id in request_ids}
-        machines: dict[str, list[Sighting]] = {record_id: [] for record_id in request_ids}
-        for sighting in found:
-            machines[sighting.request_id].append(sighting)
-        return {
-            record_id: self._rebuilt(record_id, tuple(seen)) if seen else Unknown(record_id, _ERROR, _UNKNOWN_ID)
-            for record_id, seen in machines.items()
-        }
-
-    def _rebuilt(self, request_id: str, found: tuple[Sighting, ...]) -> Request:
-        """Write a lost record anew; nothing is launched for it any more."""
-        now = self._clock.now()
-        settings = self._site.settings
-        template = next((t for t in self._site.templates if t.id == found[0].template_id), None)
-        empty = Request(
-            id=request_id,
-            template=template or Template(found[0].template_id, settings.provider_type, -1, {}, {}),
-            units=sum(sighting.units for sighting in found),
-            created=now,
-            deadline=now,
-            pending_timeout=settings.requests.pending_timeout_seconds,
-            phase=Phase.CLOSING,
-        )
-        log.warning("request.rebuilt", request_id=request_id, machines=len(found))
-        return self._store.requests.save(empty.rebuilt(found))
-
-    def _look_at(self, records: Sequence[Request | Return]) -> Observation:
-        """Look once at all their machines together: a call per record would be a call per machine."""
-        machines: list[Machine | ReturnedMachine] = []
-        for record in records:
-            if isinstance(record, Request):
-                machines += record.live_machines
-            else:
-                machines += [machine for machine in record.pending if machine.is_found]
-        return self._look(machines)
-
-    def _look(self, machines: Sequence[Machine | ReturnedMachine]) -> Observation:
-        from hfplugin.providers.base.provider import Observation, located
-
-        addresses = [located(machine) for machine in machines]
-        if not addresses:
-            return Observation()
-        try:
-            view = self._site.provider.observe(addresses)
-        except HFPluginError as error:
-            view = Observation(failures=(Refusal.of(error),))
-        for failure in view.failures:
-            log.warning("cloud.unobserved", reason=str(failure), kind=failure.kind)
-        return view
+        self._expect_losses()
+        return {id_: found.get(id_) or Unknown(id_, _ERROR, _UNKNOWN_ID) for id_ in request_ids}
 
     def _advanced(self, record: Request | Return, view: Observation) -> Request | Return:
         try:
@@ -265,6 +229,9 @@ class Broker:
     def _advanced_request(self, record: Request, view: Observation) -> Request:
         with self._patience.hold("request", record.id):
             current = self._store.requests.load(record.id) or record
+            if current.claimed() != current:
+                # Durable before the answer: from now on HostFactory may rely on what it hears.
+                current = self._store.requests.save(current.claimed())
             return self._fulfilment.advance(current, view, self._launch_until)
 
     def _advanced_return(self, record: Return, view: Observation) -> Return:
@@ -284,7 +251,7 @@ class Broker:
         try:
             with self._patience.hold("return", record.id):
                 # What is gone already may have been replaced: that shows only before its termination is asked.
-                record = self._returns.advance(record, self._look(self._returns.sourced(record)))
+                record = self._returns.advance(record, look(self._site, self._returns.sourced(record)))
         except HFPluginError as error:
             log.error("return.not_advanced", return_id=record.id, reason=str(error))
         return Accepted(record.id, f"returning {counted(len(record.machines), 'machine')}")
@@ -301,13 +268,13 @@ class Broker:
         roll = Roll(self._store.requests.live())
         known = [(host, entry) for host in hosts if (entry := roll.find(host)) is not None]
         kept = [(host, request, machine) for host, (request, machine) in known if not machine.return_id]
-        view = self._look([machine for _, _, machine in kept if machine.is_live])
+        view = look(self._site, [machine for _, _, machine in kept if machine.is_live])
         if view.failures and not view.seen and not view.missing:
             raise ProviderError(view.failures[0].kind, view.failures[0].code, view.failures[0].message)
         self._note(kept, view)
         now = self._clock.now()
-        judged = [(host, request, _judged(machine, view, now)) for host, request, machine in kept]
-        gone = [(host, request, machine) for host, request, machine in judged if _is_lost(machine)]
+        seen = [(host, request, judged(machine, view, now)) for host, request, machine in kept]
+        gone = [(host, request, machine) for host, request, machine in seen if _is_lost(machine)]
         again = Roll(self._store.requests.load(id_) for id_ in {request.id for _, request, _ in gone})
         lost = [Lost(h.name or m.name, m.id, 0) for h, _, m in gone if not again.is_returned(m.id)]
         try:
@@ -322,8 +289,9 @@ class Broker:
         """Keep in the records which machines are missing or gone, so that the next look can build on it."""
         noted: dict[str, set[str]] = {}
         for _, request, machine in looked:
-            after = _judged(machine, view, self._clock.now())
-            if _is_lost(after) != _is_lost(machine) or after.missing_since != machine.missing_since:
+            after = judged(machine, view, self._clock.now())
+            is_news = _is_lost(after) != _is_lost(machine) or after.missing_since != machine.missing_since
+            if is_news or request.claimed() != request:  # HostFactory names it: it knows of the request
                 noted.setdefault(request.id, set()).add(machine.id)
         for request_id, ids in noted.items():
             try:
@@ -336,13 +304,15 @@ class Broker:
         request = self._store.requests.load(request_id)
         if request is None or request.is_spent:
             return
-        machines = {m.id: _judged(m, view, self._clock.now()) for m in request.machines if m.id in ids}
-        changed = request.with_machines(machines)
+        machines = {m.id: judged(m, view, self._clock.now()) for m in request.machines if m.id in ids}
+        changed = request.with_machines(machines).claimed()
         if changed != request:
             changed = self._store.requests.save(changed)
         for machine in machines.values():
             if _is_lost(machine):
                 log.info("machine.lost", request_id=request_id, machine_id=machine.id, state=machine.state)
+        if not changed.is_finished:
+            self._store.marks.note_due(self._clock.now() + SWEEP_SECONDS)
         self._sources.tidy(changed)
 
     def _lost_strangers(self, hosts: Sequence[Host], roll: Roll) -> list[Lost]:
@@ -351,6 +321,7 @@ class Broker:
         if not strangers:
             return []
         found = self._site.provider.find_hosts(strangers)
+        self._claim({each.sighting.request_id for each in found if each.sighting and each.is_ours})
         return [
             Lost(host.name or answer.sighting.name, answer.sighting.id, 0)
             for host, answer in zip(strangers, found, strict=True)
@@ -359,6 +330,20 @@ class Broker:
             and not answer.sighting.state.is_starting_or_up
             and not self._was_returned(answer.sighting)
         ]
+
+    def _claim(self, request_ids: set[str]) -> None:
+        """HostFactory uses machines of these requests, though their records, lost or older, do not know so."""
+        for request_id in request_ids:
+            if not is_id(request_id, REQUEST_PREFIX):
+                continue
+            self._expect_losses()
+            try:
+                with self._patience.hold("request", request_id):
+                    request = self._store.requests.load(request_id)
+                    if request is not None and request.claimed() != request:
+                        self._store.requests.save(request.claimed())
+            except StateError as error:
+                log.warning("request.not_claimed", request_id=request_id, reason=str(error))
 
     def _was_returned(self, sighting: Sighting) -> bool:
         """True when HostFactory itself gave the machine back, by a record that is archived by now."""
@@ -383,7 +368,13 @@ class Broker:
     def _returns(self) -> Returns:
         from hfplugin.returns import Returns
 
-        return Returns(self._store, self._site, self._clock, self._patience, self._sources)
+        return Returns(self._store, self._site, self._clock, self._patience, self._sources, self._recovery)
+
+    @property
+    def _recovery(self) -> Recovery:
+        from hfplugin.recovery import Recovery
+
+        return Recovery(self._store, self._site, self._clock, self._patience)
 
     @cached_property
     def _sources(self) -> Sources:
@@ -392,14 +383,12 @@ class Broker:
         return Sources(self._store, self._site, self._clock)
 
 
+def _is_settled(record: Request | Return) -> bool:
+    """True when its record says all there is to say, and that HostFactory has asked about it."""
+    if isinstance(record, Return):
+        return record.is_closed
+    return record.is_closed and (record.claimed() == record or record.is_spent)
+
+
 def _is_lost(machine: Machine) -> bool:
     return not machine.state.is_starting_or_up
-
-
-def _judged(machine: Machine, view: Observation, now: float) -> Machine:
-    if machine.id in view.seen:
-        return machine.seen(view.seen[machine.id])
-    if machine.id not in view.missing:
-        return machine
-    missing = machine.missing(now)
-    return missing.gone() if missing.is_absent(now) else missing

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from hfplugin.errors import ErrorKind, StateError
+from hfplugin.errors import ErrorKind
 from hfplugin.model import (
     Launch,
     LaunchState,
@@ -28,8 +28,9 @@ from hfplugin.model import (
     Template,
 )
 
-# 2: sources, what they leave behind and how machines went. A record of schema 1 has none of it.
-SCHEMA = 2
+# 2: sources, what they leave behind and how machines went. 3: whether HostFactory has asked about a request, why
+# it was withdrawn, and how long nothing was seen before a machine was launched. Older records have none of it.
+SCHEMA = 3
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ def encode(record: Request | Return) -> bytes:
 
 
 def decode(kind: type[Record], content: bytes) -> Record:
-    """Rebuild a record; ValueError when it is damaged or alien, StateError when a newer hfplugin wrote it."""
+    """Rebuild a record; ValueError when it is damaged or alien, also when a newer hfplugin wrote it."""
     try:
         data = json.loads(content)
     except RecursionError as error:
@@ -50,9 +51,7 @@ def decode(kind: type[Record], content: bytes) -> Record:
         raise ValueError("not a JSON object")
     schema = data.pop("schema", None)
     if isinstance(schema, int) and schema > SCHEMA:
-        raise StateError(
-            f"a record has schema {schema}, this hfplugin knows up to {SCHEMA}: install the newer one"
-        )
+        raise ValueError(f"schema {schema} of a newer hfplugin, this one knows up to {SCHEMA}")
     if type(schema) is not int or schema < 1:
         raise ValueError(f"schema {schema!r} instead of {SCHEMA}")
     try:

@@ -6,12 +6,19 @@ Paths are strings: importing `pathlib` would cost a store-only call as much as a
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from os.path import join
 
 from hfplugin.errors import StateError
+
+# A writer holds its claim for a rename's time; on a slow file system that may be a moment.
+_CLAIM_SECONDS = 0.5
+
+# What file systems without hard links answer.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 # A temporary file this old belongs to a call that was killed.
 _STALE_SECONDS = 3600
@@ -32,8 +39,9 @@ def write(path: str, content: bytes, check: Callable[[], None] = lambda: None) -
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            check()
-            os.rename(temporary, path)
+            with _claimed(temporary, path):
+                check()
+                os.rename(temporary, path)
         except BaseException:
             unlink(temporary)
             raise
@@ -44,15 +52,65 @@ def write(path: str, content: bytes, check: Callable[[], None] = lambda: None) -
         ) from error
 
 
+@contextlib.contextmanager
+def _claimed(temporary: str, path: str) -> Iterator[None]:
+    """Let one writer at a time check and replace a file, also where a lock was lost: a link is made by one only.
+
+    A claim that stays is a killed writer's. Downside: two that remove it in the same instant, where locks are lost
+    as well, may both go on. Where a file system knows no links there is no claim.
+    """
+    directory, name = os.path.split(path)
+    claim = join(directory, f".{name}.claim")
+    mine, other, give_up = _identity(temporary), None, 0.0
+    while True:
+        try:
+            os.link(temporary, claim)
+            break
+        except FileExistsError:
+            found = _identity(claim)
+            if found != other:  # patience is with one writer: what others waited for may be another's by now
+                other, give_up = found, time.monotonic() + _CLAIM_SECONDS
+            if time.monotonic() >= give_up:
+                unlink(claim)
+            else:
+                time.sleep(_CLAIM_SECONDS / 50)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            break
+    try:
+        yield
+    finally:
+        if _identity(claim) == mine:
+            unlink(claim)
+
+
+def _identity(path: str) -> tuple[int, float] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime
+
+
 def make_directory(path: str) -> None:
-    """Make a private directory and what is missing above it, durably."""
-    if os.path.isdir(path):
+    """Make a private directory and what is missing above it, durably.
+
+    One that holds something was made durable by whoever put it there; an empty one may be a killed call's.
+    """
+    if os.path.isdir(path) and not _is_empty(path):
         return
     parent = os.path.dirname(os.path.abspath(path))
-    make_directory(parent)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path, 0o700)
+    if not os.path.isdir(path):
+        make_directory(parent)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
     _sync_directory(parent)
+
+
+def _is_empty(path: str) -> bool:
+    with os.scandir(path) as entries:
+        return next(entries, None) is None
 
 
 def _sync_directory(path: str) -> None:
@@ -80,10 +138,10 @@ def names(directory: str) -> list[str]:
 
 
 def json_files(directory: str) -> list[str]:
-    """Give the paths of the JSON files in a directory; temporary files that a killed call left are swept."""
+    """Give the paths of the JSON files in a directory; what a killed call left is swept."""
     found = names(directory)
     for name in found:
-        if name.endswith(".tmp"):
+        if name.endswith((".tmp", ".claim")):
             _sweep(join(directory, name))
     return [join(directory, name) for name in found if name.endswith(".json")]
 

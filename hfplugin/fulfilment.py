@@ -80,7 +80,8 @@ class Fulfilment:
         request = self._gather(request)
         request = self._give_up_failed_sources(request)
         step = self.launch_shortfall(request, launch_until)
-        request = self._sources.give_back(step.request)
+        request = self._save(step.request, step.request.without_survivors())
+        request = self._sources.give_back(request)
         return self._close_if_done(request, step.is_seeking)
 
     def launch_shortfall(self, request: Request, until: Deadline) -> Step:
@@ -198,8 +199,10 @@ class Fulfilment:
         """Find out what came of launches whose answer is not known, before anything else is asked."""
         for launch in request.launches:
             if launch.state.is_unsettled:
-                # Whatever was sent before is no first try: a refusal of it proves nothing.
+                # Whatever was sent before is no first try: a refusal of it proves nothing. Saved here too, because
+                # the call that wrote the record may have been killed before that was durable.
                 again = launch._replace(state=LaunchState.UNKNOWN)
+                request = self._save(request, request.with_launch(again))
                 replays = self._may_replay(request, launch)
                 request = self._send(request, again) if replays else self._look(request, again)
         if any(launch.state.is_unsettled and launch.first_empty_look is None for launch in request.launches):
@@ -335,7 +338,8 @@ class Fulfilment:
         for machine in request.machines:
             if machine.result is not Result.EXECUTING or machine.id not in view.seen:
                 continue
-            age = now - max(machine.launch_time, planned.get(machine.attempt, 0.0)) - request.blind_until(now)
+            blind = max(0.0, request.blind_until(now) - machine.blind_before)
+            age = now - max(machine.launch_time, planned.get(machine.attempt, 0.0)) - blind
             if age >= request.pending_timeout:
                 late = f"not ready within {request.pending_timeout} s ({machine.state}): to be terminated"
                 changed[machine.id] = machine.failed(late)

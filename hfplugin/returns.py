@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from hfplugin.clock import Clock
-from hfplugin.errors import BusyError, ConfigurationError, ErrorKind, ProviderError
+from hfplugin.errors import BusyError, ConfigurationError, ErrorKind, ProviderError, StateError
 from hfplugin.logs import log
+from hfplugin.marks import SWEEP_SECONDS
 from hfplugin.model import (
     CONSISTENCY_SECONDS,
     REFUSED_RETURN_SECONDS,
@@ -32,7 +33,11 @@ from hfplugin.wording import one_line
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hfplugin.locks import Patience
+    from hfplugin.recovery import Recovery
     from hfplugin.site import Site
+
+
+_UNSEARCHED = "the cloud could not be searched yet"
 
 
 class Roll:
@@ -68,8 +73,11 @@ def _rank(machine: Machine) -> tuple[bool, int]:
 class Returns:
     """Takes returns forward with one provider and one store."""
 
-    def __init__(self, store: Store, site: Site, clock: Clock, patience: Patience, sources: Sources) -> None:
+    def __init__(
+        self, store: Store, site: Site, clock: Clock, patience: Patience, sources: Sources, recovery: Recovery
+    ) -> None:
         self._sources = sources
+        self._recovery = recovery
         self._store = store
         self._site = site
         self._clock = clock
@@ -83,7 +91,9 @@ class Returns:
             entry = roll.find(host)
             machine = _known(*entry) if entry else _unknown(host)
             machines.setdefault(machine.id or machine.name, machine)
-        record = Return(new_id(RETURN_PREFIX), self._clock.now(), tuple(machines.values()))
+        now = self._clock.now()
+        record = Return(new_id(RETURN_PREFIX), now, tuple(machines.values()))
+        self._store.marks.note_due(now + SWEEP_SECONDS)
         return self._store.returns.save(record)
 
     def rebuild(self, return_id: str) -> Return | None:
@@ -125,17 +135,37 @@ class Returns:
         except (ProviderError, ConfigurationError) as error:
             log.warning("return.not_searched", return_id=record.id, reason=str(error))
             return record
+        if not all(answer.sighting for answer in answers) and not self._is_all_read():
+            # What a record that cannot be read holds may be too young for the cloud to list.
+            answers = [answer._replace(is_complete=False) for answer in answers]
         changed = {
-            index: self._recalled(_identified(machine, answer))
+            index: self._recalled(record, _identified(machine, answer))
             for (index, machine), answer in zip(unknown.items(), answers, strict=True)
         }
         return record.with_machines(changed)
 
-    def _recalled(self, machine: ReturnedMachine) -> ReturnedMachine:
-        """Add what an archived request still knows of a machine that was found by its tags."""
+    def _is_all_read(self) -> bool:
+        try:
+            return all(True for _ in self._store.requests.live(is_strict=True))
+        except StateError:
+            return False
+
+    def _recalled(self, record: Return, machine: ReturnedMachine) -> ReturnedMachine:
+        """Add what a request still knows of a machine that was found by its tags.
+
+        A request without a record gets it back first: it tells which source would replace the machine.
+        """
+        if not machine.request_id:
+            return machine
         if not is_id(machine.request_id, REQUEST_PREFIX):
             return machine._replace(request_id="")
-        request = self._store.requests.load(machine.request_id)
+        try:
+            request = self._recovery.load(machine.request_id)
+            if request is None:
+                request = self._recovery.recover([machine.request_id]).get(machine.request_id)
+        except (ProviderError, ConfigurationError, BusyError) as error:
+            log.warning("return.not_searched", return_id=record.id, reason=str(error))
+            return machine._replace(is_found=False, message=_UNSEARCHED)
         known = next((m for m in request.machines if m.id == machine.id), None) if request else None
         if request is None or known is None:
             return machine
@@ -253,7 +283,7 @@ class Returns:
                 if request is None or request.is_spent:
                     return True
                 machines = {m.id: change(m) for m in request.machines if m.id in ids}
-                changed = request.with_machines(machines)
+                changed = request.with_machines(machines).claimed()
                 if changed != request:
                     changed = self._store.requests.save(changed)
                 if is_end and changed.is_closed:
@@ -337,4 +367,4 @@ def _identified(machine: ReturnedMachine, answer: Found) -> ReturnedMachine:
         return machine.done("not launched by this provider: left untouched")._replace(is_found=True)
     if answer.is_complete:
         return machine.done("not known to the cloud: nothing to return")._replace(is_found=True)
-    return machine._replace(message="the cloud could not be searched yet")
+    return machine._replace(message=_UNSEARCHED)

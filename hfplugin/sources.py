@@ -15,7 +15,7 @@ from hfplugin.errors import BusyError, ConfigurationError, ErrorKind, ProviderEr
 from hfplugin.locks import Patience
 from hfplugin.logs import log
 from hfplugin.model import Launch, Machine, MachineState, Request
-from hfplugin.providers.base.provider import Located, Released, Source, located
+from hfplugin.providers.base.provider import Located, Released, Sighting, Source, Spare, located
 from hfplugin.store import Store
 
 TYPE_CHECKING = False
@@ -56,16 +56,16 @@ class Sources:
 
     def give_back(self, request: Request) -> Request:
         """Terminate machines that HostFactory was told have failed; it will never return them."""
-        sources = sources_of(request)
-        groups: dict[int, list[Machine]] = {}
-        for machine in request.condemned:
-            launch = sources.get(machine.id)
-            groups.setdefault(launch.attempt if launch else 0, []).append(machine)
-        for group in groups.values():
+        for group in _by_source(request, request.condemned):
             # Durable before the source is told: from then on they count as spent, whenever that is finished.
             request = self._save(request, request.with_machines({m.id: m.dismissed() for m in group}))
             request = self._given_back(request, group)
         return request
+
+    def release_again(self, request: Request, machines: Sequence[Machine]) -> None:
+        """Terminate machines that have ended, as far as their record knows, and yet run."""
+        for group in _by_source(request, machines):
+            self.release(request, [located(machine) for machine in group])
 
     def _given_back(self, request: Request, group: Sequence[Machine]) -> Request:
         try:
@@ -82,8 +82,9 @@ class Sources:
         now = self._clock.now()
         if machine.id in released.going:
             return machine._replace(state=MachineState.SHUTTING_DOWN)
-        if machine.id in released.missing and machine.is_absent(now):
-            return machine._replace(state=MachineState.TERMINATED)
+        if machine.id in released.missing:
+            missing = machine.missing(now)
+            return missing._replace(state=MachineState.TERMINATED) if missing.is_absent(now) else missing
         refusal = released.refused.get(machine.id)
         if refusal is not None and refusal.kind in (ErrorKind.INVALID, ErrorKind.UNKNOWN):
             return machine._replace(refused_since=machine.refused_since or now)
@@ -109,9 +110,8 @@ class Sources:
 
         What a source has put in their place meanwhile came too late for HostFactory: it is given back.
         """
-        for launch in request.launches if request.is_closed else ():
-            machines = request.machines_of(launch)
-            if launch.is_source and any(m.is_lost for m in machines) and any(m.is_live for m in machines):
+        for launch in request.launches:
+            if request.needs_telling(launch):
                 request = self._tidied(request, launch)
         return self.give_back(request) if request.is_closed else request
 
@@ -123,15 +123,16 @@ class Sources:
         except _FAILURES as error:
             log.warning("cloud.unobserved", request_id=request.id, reason=str(error))
             return request
-        known = {machine.id for machine in request.machines}
-        late = tuple(sighting for sighting in brought if sighting.id not in known)
-        taken = request.adopt(launch, late, self._clock.now())
-        changed = {}
-        for machine in taken.machines:
-            if machine.id not in known:
-                log.warning("machine.late", request_id=request.id, machine_id=machine.id)
-                changed[machine.id] = machine.failed("came after the request was closed: given back")
-        return self._save(request, taken.with_machines(changed))
+        taken = self.take_late(request, launch, brought)
+        lost = {m.id: m.dismissed() for m in taken.machines_of(launch) if m.is_lost}
+        return self._save(taken, taken.with_machines(lost))
+
+    def take_late(self, request: Request, launch: Launch, sightings: tuple[Sighting, ...]) -> Request:
+        """Record machines that came after the request was closed, so that they are given back."""
+        taken = request.taken_late(launch, sightings, self._clock.now())
+        for machine in taken.machines[len(request.machines) :]:
+            log.warning("machine.late", request_id=request.id, machine_id=machine.id)
+        return self._save(request, taken)
 
     @contextmanager
     def naming(self, remains: Sequence[str]) -> Iterator[None]:
@@ -159,13 +160,24 @@ class Sources:
 
     def _used(self, request: Request, launch: Launch) -> set[str]:
         """Give what any other launch needs or is going to remove itself."""
-        return {
-            name
-            for other in self._store.requests.live()
-            for theirs in other.launches
-            if theirs.leaves_something and (other.id, theirs.attempt) != (request.id, launch.attempt)
-            for name in theirs.remains
-        }
+        mine = (request.id, launch.attempt)
+        return {name for owner, theirs in self._leaving() if owner != mine for name in theirs.remains}
+
+    def _leaving(self) -> Iterator[tuple[tuple[str, int], Launch]]:
+        for request in self._store.requests.live():
+            for launch in request.launches:
+                if launch.leaves_something:
+                    yield (request.id, launch.attempt), launch
+
+    def uses(self, name: str) -> bool:
+        """True when a launch of a live record needs something, or is going to remove it itself."""
+        return any(name in launch.remains for _, launch in self._leaving())
+
+    def discard(self, spare: Spare) -> None:
+        """Remove what no launch uses. Raises ProviderError, ConfigurationError, BusyError."""
+        with self.naming([spare.name]):
+            if not self.uses(spare.name):
+                self._site.provider.discard([spare])
 
     def finish(self, request: Request) -> Request:
         """Do all that is left of a closed request, and let it leave the live records when nothing is."""
@@ -177,7 +189,7 @@ class Sources:
     def finish_others(self) -> None:
         """Try again what earlier calls could not finish of closed requests; a busy one waits for the next call."""
         for request in self._store.requests.live():
-            if not request.is_closed or not (request.removable or request.condemned or request.is_spent):
+            if not request.is_closed or request.is_finished:
                 continue
             try:
                 with self._patience.hold("request", request.id):
@@ -189,6 +201,16 @@ class Sources:
 
     def _save(self, before: Request, after: Request) -> Request:
         return before if after == before else self._store.requests.save(after)
+
+
+def _by_source(request: Request, machines: Sequence[Machine]) -> list[list[Machine]]:
+    """Part machines by the source that would replace them; those that none would go together."""
+    sources = sources_of(request)
+    groups: dict[int, list[Machine]] = {}
+    for machine in machines:
+        launch = sources.get(machine.id)
+        groups.setdefault(launch.attempt if launch else 0, []).append(machine)
+    return list(groups.values())
 
 
 def sources_of(request: Request | None) -> dict[str, Launch]:

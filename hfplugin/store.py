@@ -12,7 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from os.path import join
 from typing import Any, Generic, Protocol
 
@@ -23,12 +23,16 @@ from hfplugin.model import Record, Request, Return
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hfplugin.locks import Locks
+    from hfplugin.marks import Marks
 
 REQUEST_PREFIX = "req-"
 RETURN_PREFIX = "ret-"
 
 # Deleting this many files costs a call about as much as one fsync.
 _PRUNED_AT_ONCE = 200
+
+# User data that no record uses is deleted after this long.
+_UNUSED_SECONDS = 86_400
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -59,11 +63,18 @@ class Records(Protocol[Record]):
         A new record has generation 0.
         """
 
-    def live(self) -> Iterator[Record]:
-        """Give every record that is not archived, in no order; a damaged one is set aside and passed over."""
+    def live(self, is_strict: bool = False) -> Iterator[Record]:
+        """Give every record that is not archived, in no order.
+
+        A damaged one is set aside and passed over, one that cannot be read is passed over; strictly, either is a
+        StateError.
+        """
 
     def archive(self, record: Record) -> None:
         """Move a saved record out of the live ones; `load` still finds it until it is pruned."""
+
+    def restore(self, record_id: str) -> None:
+        """Move an archived record back among the live ones; a live one stays as it is."""
 
 
 class Folder(Generic[Record]):
@@ -94,12 +105,15 @@ class Folder(Generic[Record]):
         files.write(path, codec.encode(saved), check)
         return saved
 
-    def live(self) -> Iterator[Record]:
+    def live(self, is_strict: bool = False) -> Iterator[Record]:
         for path in files.json_files(self._directory):
             try:
                 yield self._read(path)
-            except (FileNotFoundError, StateError):
-                continue  # archived meanwhile, or set aside and reported by on_damage
+            except FileNotFoundError:
+                continue  # archived meanwhile
+            except StateError:
+                if is_strict:
+                    raise
 
     def archive(self, record: Record) -> None:
         day = join(self._archive, time.strftime("%Y-%m-%d", time.gmtime()))
@@ -110,6 +124,18 @@ class Folder(Generic[Record]):
             return  # archived by another call
         except OSError as error:
             raise StateError(f"cannot archive {record.id}: {error.strerror}") from error
+
+    def restore(self, record_id: str) -> None:
+        path = self._path(record_id)
+        for archived in self._archived_paths(record_id):
+            if os.path.exists(path):
+                return
+            try:
+                os.rename(archived, path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StateError(f"cannot restore {record_id}: {error.strerror}") from error
 
     def _path(self, record_id: str) -> str:
         if _ID.fullmatch(record_id) is None:
@@ -153,6 +179,9 @@ class Store(Protocol):
     @property
     def locks(self) -> Locks: ...
 
+    @property
+    def marks(self) -> Marks: ...
+
     def installation(self) -> str:
         """Give the random id of this state directory, made at the first call."""
 
@@ -162,14 +191,20 @@ class Store(Protocol):
     def load_text(self, digest: str) -> str:
         """Give back a kept text; StateError when it is gone."""
 
+    def prune_texts(self, used: Collection[str]) -> None:
+        """Delete kept texts that no record uses; one that was kept within the last day may be about to be used."""
+
     def save_reason(self, template_id: str, request_id: str, reason: str, at: int) -> None:
         """Keep the last reason why something of a template could not be had, for `reasons`."""
 
     def reasons(self) -> dict[str, dict[str, Any]]:
         """Give what `save_reason` kept, by template id; what cannot be read is left out."""
 
-    def prune(self, days: int) -> None:
-        """Delete archived records older than `days`, a few a call so that no call pays for the history."""
+    def prune(self, days: int) -> int:
+        """Delete archived records older than `days`, a few a call so that no call pays for the history.
+
+        Gives how many were deleted.
+        """
 
 
 class FileStore:
@@ -178,9 +213,20 @@ class FileStore:
     def __init__(self, root: str, on_damage: Callable[[str], None] = lambda path: None) -> None:
         self.root = root
         archive = join(root, "archive")
-        self.requests: Records[Request] = Folder(join(root, "requests"), archive, Request, on_damage)
-        self.returns: Records[Return] = Folder(join(root, "returns"), archive, Return, on_damage)
+
+        def damaged(path: str) -> None:
+            self.marks.note_damage()
+            on_damage(path)
+
+        self.requests: Records[Request] = Folder(join(root, "requests"), archive, Request, damaged)
+        self.returns: Records[Return] = Folder(join(root, "returns"), archive, Return, damaged)
         self._locks: Locks | None = None
+
+    @property
+    def marks(self) -> Marks:
+        from hfplugin.marks import Marks
+
+        return Marks(self.root)
 
     @property
     def locks(self) -> Locks:
@@ -217,7 +263,9 @@ class FileStore:
 
         digest = hashlib.sha256(text.encode()).hexdigest()
         path = join(self.root, "userdata", digest)
-        if not os.path.exists(path):
+        try:
+            os.utime(path)  # not to be pruned before the record that uses it is there
+        except OSError:
             files.write(path, text.encode())
         return digest
 
@@ -227,6 +275,14 @@ class FileStore:
             return files.read_text(path)
         except OSError as error:
             raise StateError(f"cannot read user data {path}: {error.strerror}") from error
+
+    def prune_texts(self, used: Collection[str]) -> None:
+        folder = join(self.root, "userdata")
+        for name in files.names(folder):
+            path = join(folder, name)
+            with contextlib.suppress(OSError):
+                if name not in used and time.time() - os.stat(path).st_mtime > _UNUSED_SECONDS:
+                    os.unlink(path)
 
     def save_reason(self, template_id: str, request_id: str, reason: str, at: int) -> None:
         content = json.dumps({"template_id": template_id, "request_id": request_id, "reason": reason, "at": at})
@@ -240,19 +296,20 @@ class FileStore:
                 found[reason["template_id"]] = reason
         return found
 
-    def prune(self, days: int) -> None:
-        at_most = _PRUNED_AT_ONCE
+    def prune(self, days: int) -> int:
+        deleted = 0
         limit = time.strftime("%Y-%m-%d", time.gmtime(time.time() - days * 86400))
         for day in sorted(_days(join(self.root, "archive"))):
-            if day >= limit or at_most <= 0:
-                return
+            if day >= limit or deleted >= _PRUNED_AT_ONCE:
+                break
             folder = join(self.root, "archive", day)
-            for name in files.names(folder)[:at_most]:
+            for name in files.names(folder)[: _PRUNED_AT_ONCE - deleted]:
                 files.unlink(join(folder, name))
-                at_most -= 1
+                deleted += 1
             if not files.names(folder):
                 with contextlib.suppress(OSError):  # another call was first
                     os.rmdir(folder)
+        return deleted
 
 
 def _days(archive: str) -> list[str]:

@@ -23,7 +23,9 @@ from hfplugin.providers.base.provider import (
     Check,
     Context,
     Found,
+    FoundSource,
     Host,
+    Inventory,
     Located,
     Observation,
     Order,
@@ -33,17 +35,19 @@ from hfplugin.providers.base.provider import (
     Released,
     Sighting,
     Source,
+    Spare,
 )
 from hfplugin.store import FileStore
 
 PROVIDER_NAME = "prod1"
+INSTALLATION = "installation1"
 
 
 class ManualClock:
     """Time that passes only when a test says so."""
 
     def __init__(self, start: float = 1_800_000_000.0) -> None:
-        self.time = start
+        self.start = self.time = start
 
     def __call__(self) -> float:
         return self.time
@@ -333,9 +337,46 @@ class FakeCloud:
             )
         return answers
 
-    def find_requests(self, request_ids: Sequence[str]) -> tuple[Sighting, ...]:
+    def find_requests(self, request_ids: Sequence[str]) -> Inventory:
         self._enter("find_requests")
-        return tuple(self._sighting(m) for m in self.machines.values() if m.tags.get("request") in request_ids)
+        found = [m for m in self.machines.values() if m.tags.get("request") in request_ids]
+        of = {machine.source for machine in found}
+        return Inventory(
+            tuple(map(self._sighting, found)),
+            tuple(self._found(source) for source in self.sources.values() if source.id in of),
+        )
+
+    def inventory(self) -> Inventory:
+        self._enter("inventory")
+        return Inventory(
+            tuple(self._sighting(m) for m in self.machines.values() if self._lives(m) and m.is_visible),
+            tuple(self._found(source) for source in self.sources.values() if not source.is_over),
+            tuple(Spare(name, "zone-a", self.account, INSTALLATION, self.clock.start) for name in self.templates),
+        )
+
+    def _found(self, source: FakeSource) -> FoundSource:
+        launch = source.launch
+        tags = launch.params["tags"]
+        told = Launch(
+            attempt=launch.attempt,
+            token=launch.token,
+            api=launch.api,
+            region=launch.region,
+            account=self.account,
+            place=launch.place,
+            params=launch.params,
+            units=source.target,
+            planned_at=self.clock(),
+            weight=launch.weight,
+            state=LaunchState.ACCEPTED,
+            resource_id=source.id,
+            remains=launch.remains,
+        )
+        return FoundSource(tags["request"], tags.get("installation", INSTALLATION), told)
+
+    def discard(self, spares: Sequence[Spare]) -> None:
+        self._enter("discard")
+        self.templates -= {spare.name for spare in spares}
 
     def check(self, templates: Sequence[Template]) -> list[Check]:
         return []
@@ -378,6 +419,8 @@ class FakeCloud:
             request_id=machine.tags.get("request", ""),
             template_id=machine.tags.get("template", ""),
             provider_name=PROVIDER_NAME,
+            installation=machine.tags.get("installation", INSTALLATION),
+            source=f"Fake/{machine.source}" if machine.source else "",
             attempt=int(machine.tags.get("attempt", 0)),
             units=int(machine.tags.get("units", 1)),
         )
@@ -412,7 +455,7 @@ class FakeSite:
 
     @property
     def context(self) -> Context:
-        return Context(PROVIDER_NAME, "installation1", Cache("/nonexistent"))
+        return Context(PROVIDER_NAME, INSTALLATION, Cache("/nonexistent"))
 
     def template(self, template_id: str) -> Template:
         found = [template for template in self.templates if template.id == template_id]

@@ -1,7 +1,8 @@
 """EC2 in memory, as its documentation has it, behind boto3's own clients: their checks, pages and errors are real.
 
 What is asked of it is answered from its state, never from a script; `faults` are what a test makes it answer
-once instead. Sources: EC2's API reference (DescribeInstances, TerminateInstances, RunInstances) and error codes.
+once instead. Sources: EC2's API reference (DescribeInstances, TerminateInstances, RunInstances, DescribeFleets,
+DescribeSpotFleetRequests, DescribeLaunchTemplates), Auto Scaling's (DescribeAutoScalingGroups) and error codes.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class FakeAWS:
     """All of AWS that a provider asks. `account` is whose credentials ask; `dark` are regions out of reach.
 
     `capacity` bounds what can be had at a (subnet, type); `faults` are answers by operation, first in first out,
-    None for a true one.
+    None for a true one. `listed` are fleets, groups and launch templates by kind and region, as AWS shows them.
     """
 
     account: str = ACCOUNT
@@ -115,6 +116,7 @@ class FakeAWS:
     faults: dict[str, list[FaultError | None]] = field(default_factory=dict)
     dark: set[str] = field(default_factory=set)
     calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    listed: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     page_size: int = 1000
     _reservations: dict[str, tuple[dict[str, Any], list[str]]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -136,6 +138,10 @@ class FakeAWS:
             tags.ATTEMPT: "2",
         }
         return self.add(region, labels=labels, **fields)
+
+    def show(self, kind: str, shown: dict[str, Any], region: str = HOME) -> None:
+        """Let one more thing be there; `kind` is the list of a description that it stands in."""
+        self.listed.setdefault((kind, region), []).append(shown)
 
     def called(self, operation: str) -> list[dict[str, Any]]:
         """The parameters of each call of an operation."""
@@ -229,15 +235,58 @@ class FakeAWS:
         if ids and "MaxResults" in parameters:
             raise FaultError("InvalidParameterCombination")
         found = self._known(region, ids) if ids else self._filtered(region, parameters.get("Filters", []))
-        size = min(self.page_size, parameters.get("MaxResults", self.page_size))
-        start = int(parameters.get("NextToken", 0))
-        page = found[start : start + size]
-        more = {"NextToken": str(start + size)} if start + size < len(found) else {}
+        page, more = self._page(found, parameters)
         reservations = [
             {"OwnerId": instance.owner, "ReservationId": "r-1", "Instances": [instance.described()]}
             for instance in page
         ]
         return {"Reservations": reservations, **more}
+
+    def _page(self, found: Sequence[Any], parameters: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Give the part of an answer that a call asks for, and the token of what follows it."""
+        size = min(self.page_size, parameters.get("MaxResults", self.page_size))
+        start = int(parameters.get("NextToken", 0))
+        more = {"NextToken": str(start + size)} if start + size < len(found) else {}
+        return found[start : start + size], more
+
+    def _DescribeFleets(self, region: str, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """An instant fleet is only shown to who names it; one id that does not exist spoils the call."""
+        found = self.listed.get(("Fleets", region), [])
+        ids = parameters.get("FleetIds", [])
+        if absent := set(ids) - {each["FleetId"] for each in found}:
+            raise FaultError("InvalidFleetId.NotFound", f"The fleet IDs '{', '.join(absent)}' do not exist")
+        found = [each for each in found if (each["FleetId"] in ids if ids else each["Type"] != "instant")]
+        page, more = self._page(found, parameters)
+        return {"Fleets": page, **more}
+
+    def _DescribeSpotFleetRequests(self, region: str, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        found = self.listed.get(("SpotFleetRequestConfigs", region), [])
+        page, more = self._page(found, parameters)
+        return {"SpotFleetRequestConfigs": page, **more}
+
+    def _DescribeLaunchTemplates(self, region: str, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        found = _tagged(self.listed.get(("LaunchTemplates", region), []), parameters)
+        page, more = self._page(found, parameters)
+        return {"LaunchTemplates": page, **more}
+
+    def _DeleteLaunchTemplate(self, region: str, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        found = self.listed.get(("LaunchTemplates", region), [])
+        gone = [each for each in found if each["LaunchTemplateName"] == parameters["LaunchTemplateName"]]
+        if not gone:
+            raise FaultError("InvalidLaunchTemplateName.NotFoundException", "The specified one does not exist")
+        found.remove(gone[0])
+        return {"LaunchTemplate": gone[0]}
+
+    def _DescribeAutoScalingGroups(self, region: str, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """Names that no group has are passed over."""
+        names = parameters.get("AutoScalingGroupNames", [])
+        if len(names) > 50:
+            raise FaultError("ValidationError", "at most 50 names")
+        found = _tagged(self.listed.get(("AutoScalingGroups", region), []), parameters)
+        if names:
+            found = [each for each in found if each["AutoScalingGroupName"] in names]
+        page, more = self._page(found, parameters)
+        return {"AutoScalingGroups": page, **more}
 
     def _known(self, region: str, ids: Sequence[str]) -> list[Instance]:
         """Every one of the ids; a single one that does not exist spoils the call."""
@@ -284,8 +333,21 @@ class FakeAWS:
 def _filter_value(instance: Instance, name: str) -> str:
     if name.startswith("tag:"):
         return instance.labels.get(name.removeprefix("tag:"), "")
-    plain = {"instance-id": instance.id, "client-token": instance.token, "private-dns-name": instance.name}
+    plain = {
+        "instance-id": instance.id,
+        "instance-state-name": instance.state,
+        "client-token": instance.token,
+        "private-dns-name": instance.name,
+    }
     return plain[name]
+
+
+def _tagged(found: Sequence[dict[str, Any]], parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that have the tags which a call's filters name."""
+    for one in parameters.get("Filters", ()):
+        key = one["Name"].removeprefix("tag:")
+        found = [each for each in found if tags.as_dict(each.get("Tags", ())).get(key) in one["Values"]]
+    return list(found)
 
 
 class FakeClients(Clients):

@@ -646,10 +646,10 @@ def test_a_lost_record_is_running_while_the_cloud_cannot_be_asked(world: World) 
     assert answer.status is RequestStatus.RUNNING
 
 
-def test_a_thousand_ids_without_a_record_cost_one_search(world: World) -> None:
+def test_a_thousand_ids_without_a_record_cost_one_search_and_one_inventory(world: World) -> None:
     answers = world.broker.request_status([new_id(REQUEST_PREFIX) for _ in range(1000)])
     assert len(answers) == 1000
-    assert world.cloud.calls == ["find_requests"]
+    assert world.cloud.calls == ["find_requests", "inventory"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", None])

@@ -304,3 +304,23 @@ def test_a_name_that_was_used_again_means_the_machine_that_runs(world: World) ->
     world.store.requests.save(request)
     world.give_back(Host(world.machines[0].name, ""))
     assert reused.id not in world.cloud.alive
+
+
+def test_a_machine_is_in_the_rebuilt_record_of_the_latest_return_that_named_it(world: World) -> None:
+    world.cloud.fail_next("release", ErrorKind.AUTH, 2)
+    world.give_back(*by_id(world, 0))
+    second = world.give_back(*by_id(world, 0))
+    (world.root / "returns" / f"{second}.json").unlink()
+    assert [machine.id for machine in world.poll(second).machines] == [world.machines[0].id]
+
+
+def test_a_host_is_not_called_unknown_while_a_record_cannot_be_read(world: World) -> None:
+    path = world.root / "requests" / f"{world.request_id}.json"
+    content = path.read_bytes()
+    path.unlink()
+    path.mkdir()  # reading it fails
+    return_id = world.give_back(Host("", "i-0dead"))
+    assert world.poll(return_id).status is RequestStatus.RUNNING
+    path.rmdir()
+    path.write_bytes(content)
+    assert world.poll(return_id).status is RequestStatus.COMPLETE

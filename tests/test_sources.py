@@ -108,6 +108,18 @@ def usable(request: Request) -> list[str]:
 # delivering
 
 
+def test_time_without_sight_of_the_cloud_before_a_machine_came_is_no_patience_with_it(world: World) -> None:
+    world.cloud.source_seconds, world.cloud.boot_seconds = 86_400, 1e9
+    request_id = world.ask(1)
+    world.cloud.fail_next("gather", ErrorKind.TRANSIENT, 2)
+    for seconds in (0, 86_410, 0):
+        world.clock.advance(seconds)
+        request = world.poll(request_id)
+    assert [machine.result for machine in request.machines] == [Result.EXECUTING]
+    world.clock.advance(700)
+    assert [machine.result for machine in world.poll(request_id).machines] == [Result.FAIL]
+
+
 @pytest.mark.parametrize("template_id", ["fleet", "once"])
 def test_a_request_waits_for_a_fleet_that_delivers_late(world: World, template_id: str) -> None:
     world.cloud.source_seconds = 60

@@ -232,14 +232,15 @@ def test_what_is_no_day_in_the_archive_is_left_alone(files: FileStore) -> None:
     assert files.requests.load(new_id(REQUEST_PREFIX)) is None
 
 
-def test_a_record_of_a_newer_version_is_left_alone(files: FileStore) -> None:
+def test_a_record_of_a_newer_version_is_set_aside_whole(files: FileStore) -> None:
     saved = files.requests.save(request())
     path = Path(files.root, "requests", f"{saved.id}.json")
     newer = path.read_bytes().replace(b'"schema":%d' % codec.SCHEMA, b'"schema":99')
     path.write_bytes(newer)
-    with pytest.raises(StateError, match="schema 99"):
+    with pytest.raises(DamagedError, match="schema 99 of a newer hfplugin"):
         files.requests.load(saved.id)
-    assert path.read_bytes() == newer
+    (aside,) = path.parent.glob("*.damaged-*")
+    assert aside.read_bytes() == newer
 
 
 def test_a_full_disk_is_a_state_error_and_keeps_the_old_record(
@@ -344,12 +345,15 @@ GOLDEN: dict[str, Request | Return] = {
                 refused_since=1800000060.0,
                 is_lost=True,
                 is_dismissed=True,
+                blind_before=1.5,
             ),
         ),
         blind=3.5,
         blind_since=1800000090.0,
         trouble=(_said(at=1800000005),),
         closed_at=1800000300.0,
+        unclaimed_since=12.5,
+        withdrawn="given back by root",
         generation=4,
     ),
     "return": Return(
@@ -410,10 +414,19 @@ def test_the_golden_record_of_this_schema_is_read_and_written_as_it_is(name: str
     assert codec.encode(GOLDEN[name]) == path.read_bytes()
 
 
-def test_a_record_of_schema_1_is_read_and_has_nothing_of_sources() -> None:
-    """What schema 2 added: launches that leave something behind, and how their machines went."""
+def test_a_record_of_schema_2_is_one_that_hostfactory_has_asked_about() -> None:
+    """What schema 3 added: whether HostFactory has asked about a request, why it was withdrawn, and blind time."""
     request = GOLDEN["request"]
     assert isinstance(request, Request)
+    machines = tuple(machine._replace(blind_before=0.0) for machine in request.machines)
+    expected = request._replace(unclaimed_since=None, withdrawn="", machines=machines)
+    assert codec.decode(Request, (STATE / "schema-2/request.json").read_bytes()) == expected
+    assert codec.decode(Return, (STATE / "schema-2/return.json").read_bytes()) == GOLDEN["return"]
+
+
+def test_a_record_of_schema_1_has_nothing_of_sources_either() -> None:
+    """What schema 2 added: launches that leave something behind, and how their machines went."""
+    request = codec.decode(Request, (STATE / "schema-2/request.json").read_bytes())
     (launch,), (machine,) = request.launches, request.machines
     plain = launch._replace(weights={}, remains=(), is_stopped=False, stopped_at=0.0, is_removed=False)
     expected = request._replace(launches=(plain,), machines=(machine._replace(is_lost=False, is_dismissed=False),))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from hfplugin.errors import HFPluginError, InputError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hfplugin.broker import Broker
     from hfplugin.clock import Clock
     from hfplugin.environment import Environment
+    from hfplugin.store import FileStore
 
 VERBS = (
     "getAvailableTemplates",
@@ -31,6 +33,9 @@ VERBS = (
 # Of HostFactory's time limit, the part after which no new work is begun: the rest is for ending and answering.
 _WORKING_PART = 0.75
 
+# HostFactory waits for the script to end: what is due beyond this waits for the next call.
+_HOUSEKEEPING_SECONDS = 5.0
+
 
 def run(verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> int:
     """Answer one verb on standard output and give the exit status: 0 answered, 1 failed and said why."""
@@ -40,8 +45,11 @@ def run(verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> in
         out = _claim_stdout()
     except OSError:
         return 1  # standard output is closed: nobody would hear the answer, so nothing is begun
+    began, environment = time.monotonic(), None
     try:
-        answer, status = _answered(verb, arguments, variables), 0
+        content = _read(verb, arguments)
+        environment = _surroundings(verb, variables)
+        answer, status = _answered(verb, content, environment), 0
     except HFPluginError as error:
         from hfplugin.logs import log
 
@@ -52,7 +60,10 @@ def run(verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> in
 
         log.exception("verb.crashed")
         answer, status = _failure(f"internal error: {type(error).__name__}: {error} (see the provider's log)"), 1
-    return status if _deliver(out, answer) else 1
+    is_delivered = _deliver(out, answer)
+    if environment is not None:
+        _keep_house(environment, began)
+    return status if is_delivered else 1
 
 
 def _claim_stdout() -> int:
@@ -71,15 +82,21 @@ def _claim_stdout() -> int:
     return out
 
 
-def _answered(verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> bytes:
+def _surroundings(verb: str, variables: Mapping[str, str]) -> Environment:
+    """Give where HostFactory put this call, with the log opened."""
     from hfplugin.catalog import kept_log_level
     from hfplugin.environment import Environment
     from hfplugin.logs import log
 
-    content = _read(verb, arguments)
     environment = Environment(variables)
     level = environment.log_level or kept_log_level(environment)
     log.start(environment.log_file, level, verb=verb, pid=os.getpid())
+    return environment
+
+
+def _answered(verb: str, content: bytes, environment: Environment) -> bytes:
+    from hfplugin.logs import log
+
     log.debug("verb.called", size=len(content))
     if verb == "getAvailableTemplates":
         return _templates(content, environment)
@@ -146,13 +163,48 @@ def respond(verb: str, data: Mapping[str, Any], broker: Broker, now: Callable[[]
 def open_broker(environment: Environment, clock: Clock, is_strict: bool) -> Broker:
     """Put the pieces of one call together."""
     from hfplugin.broker import Broker
-    from hfplugin.logs import log
     from hfplugin.site import ConfiguredSite
-    from hfplugin.store import FileStore
 
-    store = FileStore(environment.state_dir, lambda path: log.error("record.set_aside", path=path))
+    store = open_store(environment)
     site = ConfiguredSite(environment, store, is_strict)
     return Broker(store, site, clock, environment.action_timeout() * _WORKING_PART)
+
+
+def open_store(environment: Environment) -> FileStore:
+    """Give the state of a provider instance; a record that is set aside is logged."""
+    from hfplugin.logs import log
+    from hfplugin.store import FileStore
+
+    return FileStore(environment.state_dir, lambda path: log.error("record.set_aside", path=path))
+
+
+def _keep_house(environment: Environment, began: float) -> None:
+    """Do what is due, now that HostFactory has its answer; with nothing due it costs a look at the time.
+
+    It takes nothing from the answer: what fails is logged and stays due.
+    """
+    if not os.path.exists(os.path.join(environment.state_dir, "due")):
+        return  # nothing was ever requested, and nothing has to be imported to see it
+    from hfplugin.clock import Clock
+    from hfplugin.logs import log
+    from hfplugin.marks import Marks
+
+    clock, marks = Clock(), Marks(environment.state_dir)
+    try:
+        is_due = marks.is_due(clock.now())
+        marks.note_activity(clock.now())
+        left = environment.action_timeout() * _WORKING_PART - (clock.monotonic() - began) if is_due else 0.0
+        if left > 0:
+            from hfplugin.housekeeping import Housekeeping
+            from hfplugin.site import ConfiguredSite
+
+            store = open_store(environment)
+            site = ConfiguredSite(environment, store, is_strict=False)
+            Housekeeping(store, site, clock).sweep(clock.deadline(min(_HOUSEKEEPING_SECONDS, left)))
+    except HFPluginError as error:
+        log.warning("housekeeping.failed", reason=str(error))
+    except Exception:  # noqa: BLE001  the edge, for what comes after the answer
+        log.exception("housekeeping.crashed")
 
 
 def _failure(message: str) -> bytes:

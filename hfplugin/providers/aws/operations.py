@@ -246,6 +246,8 @@ def sighting(instance: Mapping[str, Any], owner: str, region: str) -> Sighting:
         request_id=labels.get(tags.REQUEST_ID, ""),
         template_id=labels.get(tags.TEMPLATE_ID, ""),
         provider_name=labels.get(tags.PROVIDER, ""),
+        installation=labels.get(tags.INSTALLATION, ""),
+        source=tags.source_of(labels),
         attempt=_number(labels.get(tags.ATTEMPT, ""), 0),
         units=tags.units_of(labels, instance.get("InstanceType", "")),
     )

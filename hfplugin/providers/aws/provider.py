@@ -14,14 +14,15 @@ from hfplugin.providers.base.provider import (
     Context,
     Found,
     Host,
+    Inventory,
     Located,
     Observation,
     Order,
     Outcome,
     Plan,
     Released,
-    Sighting,
     Source,
+    Spare,
 )
 
 TYPE_CHECKING = False
@@ -77,8 +78,20 @@ class AWSProvider:
     def find_hosts(self, hosts: Sequence[Host]) -> list[Found]:
         return operations.find_hosts(self._clients, hosts, self._context.provider_name)
 
-    def find_requests(self, request_ids: Sequence[str]) -> tuple[Sighting, ...]:
-        return tuple(operations.find_requests(self._clients, request_ids, self._context.provider_name))
+    def find_requests(self, request_ids: Sequence[str]) -> Inventory:
+        from hfplugin.providers.aws import inventory
+
+        return inventory.find_requests(self._clients, request_ids, self._context.provider_name)
+
+    def inventory(self) -> Inventory:
+        from hfplugin.providers.aws import inventory
+
+        return inventory.everything(self._clients, self._context.provider_name)
+
+    def discard(self, spares: Sequence[Spare]) -> None:
+        from hfplugin.providers.aws import inventory
+
+        inventory.discard(self._clients, spares)
 
     def check(self, templates: Sequence[Template]) -> list[Check]:
         try:

@@ -37,6 +37,7 @@ OPERATIONS = (
     "DescribeInstanceTypes",
     "DescribeInstances",
     "DescribeLaunchTemplateVersions",
+    "DescribeLaunchTemplates",
     "DescribeSpotFleetInstances",
     "DescribeSpotFleetRequestHistory",
     "DescribeSpotFleetRequests",

@@ -14,6 +14,13 @@ ATTEMPT = "hfplugin:attempt"
 # `m5.large=1 m5.xlarge=2`.
 UNITS = "hfplugin:units"
 
+# What AWS itself tags machines with, and the service that it means.
+_SOURCES = {
+    "aws:ec2:fleet-id": "EC2Fleet",
+    "aws:ec2spot:fleet-request-id": "SpotFleet",
+    "aws:autoscaling:groupName": "ASG",
+}
+
 # EC2's limit for a tag's value. Longer lists are cut: their machines count one unit if the record is lost.
 _VALUE_LENGTH = 255
 
@@ -43,11 +50,21 @@ def units(weights: Mapping[str, int]) -> dict[str, str]:
     return {UNITS: text}
 
 
-def units_of(labels: Mapping[str, str], machine_type: str) -> int:
-    """Read what a machine of a type is worth."""
+def weights(labels: Mapping[str, str]) -> tuple[int, dict[str, int]]:
+    """Read what machines are worth: the units of one, and those of types that are worth something else."""
     text = labels.get(UNITS, "")
     if text.isdecimal():
-        return int(text)
-    by_type = dict(word.split("=", 1) for word in text.split() if "=" in word)
-    number = by_type.get(machine_type, "")
-    return int(number) if number.isdecimal() else 1
+        return int(text), {}
+    by_type = (word.split("=", 1) for word in text.split() if "=" in word)
+    return 1, {name: int(number) for name, number in by_type if number.isdecimal()}
+
+
+def units_of(labels: Mapping[str, str], machine_type: str) -> int:
+    """Read what a machine of a type is worth."""
+    weight, by_type = weights(labels)
+    return by_type.get(machine_type, weight)
+
+
+def source_of(labels: Mapping[str, str]) -> str:
+    """Give the fleet or group that a machine is of, by AWS's own tags; empty for one that is of none."""
+    return next((f"{api}/{labels[key]}" for key, api in _SOURCES.items() if key in labels), "")

@@ -52,7 +52,10 @@ class Plan(NamedTuple):
 
 
 class Sighting(NamedTuple):
-    """What the cloud says of one machine now. Unknown texts are empty; times are epoch seconds."""
+    """What the cloud says of one machine now. Unknown texts are empty; times are epoch seconds.
+
+    `source` is the fleet or group that it is of, in the provider's own words.
+    """
 
     id: str
     state: MachineState
@@ -69,8 +72,38 @@ class Sighting(NamedTuple):
     request_id: str = ""
     template_id: str = ""
     provider_name: str = ""
+    installation: str = ""
+    source: str = ""
     attempt: int = 0
     units: int = 1
+
+
+class FoundSource(NamedTuple):
+    """A fleet or group that carries our tags. `launch` is as much of the one that made it as the cloud tells:
+    enough to gather, stop, release and remove it."""
+
+    request_id: str
+    installation: str
+    launch: Launch
+
+
+class Spare(NamedTuple):
+    """What a launch left behind that carries no request's id: `name` is as in Launch.remains."""
+
+    name: str
+    region: str
+    account: str
+    installation: str
+    made_at: float
+
+
+class Inventory(NamedTuple):
+    """What the cloud has under our tags. With `failures`, what is not in it may be there for all that."""
+
+    machines: tuple[Sighting, ...] = ()
+    sources: tuple[FoundSource, ...] = ()
+    spares: tuple[Spare, ...] = ()
+    failures: tuple[Refusal, ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -212,8 +245,17 @@ class Provider(Protocol):
         Raises ProviderError when no region could be searched.
         """
 
-    def find_requests(self, request_ids: Sequence[str]) -> tuple[Sighting, ...]:
-        """Give every machine tagged with one of the requests' ids; ProviderError unless every region answered."""
+    def find_requests(self, request_ids: Sequence[str]) -> Inventory:
+        """Give every machine tagged with one of the requests' ids, ended ones included, and the sources of these.
+
+        ProviderError unless every region answered.
+        """
+
+    def inventory(self) -> Inventory:
+        """Give all that lives in any configured region under the provider's name, of whatever installation."""
+
+    def discard(self, spares: Sequence[Spare]) -> None:
+        """Remove what no launch uses any more; what is gone already is no error."""
 
     def check(self, templates: Sequence[Template]) -> list[Check]:
         """Try credentials and, without launching, every template."""

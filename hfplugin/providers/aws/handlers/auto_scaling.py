@@ -96,7 +96,7 @@ class AutoScaling:
             weight=min(weights.values(), default=1),
             weights=weights,
             user_data=user_data,
-            remains=(launch_templates.remains(launch_template), f"{_PREFIX}{call['AutoScalingGroupName']}"),
+            remains=(launch_templates.remains(launch_template), in_remains(call["AutoScalingGroupName"])),
         )
 
     def _default_subnets(self, region: str) -> list[str]:
@@ -258,7 +258,7 @@ class AutoScaling:
 
     def remove(self, launch: Launch, remains: Sequence[str]) -> None:
         """Delete the emptied group, then its launch template."""
-        if f"{_PREFIX}{name_of(launch)}" in remains:
+        if in_remains(name_of(launch)) in remains:
             group = described(self._clients, launch)
             if group is not None and _is_ours(group, launch) and not group.get("Status"):
                 self._clear(launch, group)
@@ -290,6 +290,11 @@ class AutoScaling:
 
     def trials(self, template: AWSTemplate, order: Order) -> Iterator[tuple[str, Callable[[], None]]]:
         return trials(self._clients, self._context, template, order, self.plan_in)
+
+
+def in_remains(group: str) -> str:
+    """Give how a group stands among what a launch leaves behind."""
+    return f"{_PREFIX}{group}"
 
 
 def _accepted(launch: Launch) -> Outcome:
