@@ -11,6 +11,7 @@ from collections.abc import Callable
 import click
 
 from hfplugin import __version__
+from hfplugin.cli import repairs
 from hfplugin.environment import Environment
 from hfplugin.errors import ConfigurationError, HFPluginError, StateError
 from hfplugin.hostfactory.verbs import run
@@ -79,6 +80,8 @@ def _verb(name: str, text: tuple[str, str, str]) -> click.Command:
 
 for _name, _text in _VERBS.items():
     cli.add_command(_verb(_name, _text))
+for _command in (repairs.reconcile, repairs.release, repairs.drain, repairs.state):
+    cli.add_command(_command)
 
 
 def _for_people(command: Callable[[Environment], int]) -> None:

@@ -16,6 +16,8 @@ from hfplugin.model import Machine, MachineState, Request, Result, Return
 from hfplugin.store import FileStore
 from hfplugin.wording import summary
 
+_UNCLAIMED = "HostFactory has not asked about it yet"
+
 
 def collect(environment: Environment) -> dict[str, Any]:
     """Read the records; times are seconds since the epoch."""
@@ -26,7 +28,8 @@ def collect(environment: Environment) -> dict[str, Any]:
         "provider": environment.provider_name,
         "state": environment.state_dir,
         "stateExists": os.path.isdir(environment.state_dir),
-        "requests": [_request(request) for request in requests if not request.is_closed],
+        "drained": store.marks.drain(),
+        "requests": [_request(request) for request in requests if not request.is_finished],
         "returns": [_return(record) for record in returns if not record.is_closed],
         "templates": _templates(requests, store),
         "damaged": _damaged(store),
@@ -49,6 +52,8 @@ def _request(request: Request) -> dict[str, Any]:
         "starting": _units(request, Result.EXECUTING),
         "failed": _units(request, Result.FAIL),
         "unansweredLaunches": sum(launch.state.is_unsettled for launch in request.launches),
+        "isClaimed": request.unclaimed_since is None,
+        "withdrawn": request.withdrawn,
         "message": summary(request, time.time()),
     }
 
@@ -94,6 +99,8 @@ def show(found: dict[str, Any]) -> None:
     if not found["stateExists"]:
         console.print("no state is there: nothing was ever requested, or HF_WORKDIR is wrong")
         return
+    if found["drained"]:
+        console.print(f"new requests are refused: {found['drained']}", soft_wrap=True)
     for path in found["damaged"]:
         console.print(Text(f"damaged record set aside: {path}"), soft_wrap=True)
     # An id is never folded: it is there to be copied. What belongs to it stands under it, for narrow terminals.
@@ -102,7 +109,10 @@ def show(found: dict[str, Any]) -> None:
         "Open requests",
         ["request", "what is known"],
         [
-            [f"{r['requestId']}\n{r['templateId']}, since {_when(r['created'])}", r["message"]]
+            [
+                f"{r['requestId']}\n{r['templateId']}, since {_when(r['created'])}",
+                "\n".join(filter(None, [r["message"], r["withdrawn"] or ("" if r["isClaimed"] else _UNCLAIMED)])),
+            ]
             for r in found["requests"]
         ],
     )

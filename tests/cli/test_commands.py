@@ -197,6 +197,7 @@ class TestStatus:
             "provider": "awsinst",
             "state": str(site.state),
             "stateExists": False,
+            "drained": "",
             "requests": [],
             "returns": [],
             "templates": [],
@@ -215,6 +216,8 @@ class TestStatus:
                 "starting": 1,
                 "failed": 1,
                 "unansweredLaunches": 1,
+                "isClaimed": True,
+                "withdrawn": "",
                 "message": summary(open_request(), time.time()),
             }
         ]
