@@ -7,23 +7,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from fake_cloud import FakeCloud, FakeMachine
+from fake_cloud import INSTALLATION, FakeCloud, FakeMachine, FakeSource
 
 from hfplugin.errors import ErrorKind, ProviderError
 from hfplugin.model import Launch, LaunchState, MachineState, Refusal
 from hfplugin.providers.base.provider import (
     Found,
+    FoundSource,
     Host,
+    Inventory,
     Located,
     Observation,
     Order,
     Outcome,
     Plan,
     Released,
-    Sighting,
     Source,
+    Spare,
 )
 from simulation.laws import BrokenError, Law
+
+# A request of another installation that has the same provider name in the same account.
+OTHER_REQUEST = "req-0a0a0a0a-0000-4000-8000-00000000000a"
 
 # EC2 goes on listing a terminated machine for about an hour.
 _LISTED_SECONDS = 3600
@@ -37,20 +42,27 @@ def region_of(place: str) -> str:
 class SimulatedCloud(FakeCloud):
     """`unreachable` names regions that do not answer; `lost` operations that act and do not answer (so often).
 
-    `is_durable` says whether a launch's record is on the disk, `is_used` whether HostFactory uses a machine.
+    `is_durable` says whether a launch's record is on the disk, `is_used` whether HostFactory uses a machine,
+    `is_lost` whether a request's record was lost.
     `strays` are the machines that a fleet has launched when nothing was expected of it any more (`is_settled`), in
     the place of one that was lost (`ended`), or given back before the fleet had heard that it is to stop.
-    `has_strays`: it may also hear only later of a return.
+    `installation` is the one that is simulated, `others` names the machines, fleets and launch templates that are
+    none of its, `spares` when and by which installation a launch template was made. `is_forgetful`: a state
+    that was restored may use a token again; EC2 then refuses other parameters.
     A machine terminates `terminate_seconds` after it was told to, and is not listed at all before `hidden_until`.
     """
 
     cross: Callable[[str], None] = lambda boundary: None
     is_durable: Callable[[Launch], bool] = lambda launch: True
     is_used: Callable[[str], bool] = lambda machine_id: False
+    is_lost: Callable[[str], bool] = lambda request_id: False
     unreachable: set[str] = field(default_factory=set)
     lost: dict[str, int] = field(default_factory=dict)
     is_settled: Callable[[Launch], bool] = lambda launch: False
-    has_strays: bool = False
+    installation: str = INSTALLATION
+    others: set[str] = field(default_factory=set)
+    spares: dict[str, tuple[float, str]] = field(default_factory=dict)
+    is_forgetful: bool = False
     strays: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
     terminate_seconds: float = 30.0
@@ -79,8 +91,9 @@ class SimulatedCloud(FakeCloud):
         if launch.params["source"] and self._is_stray(launch):
             self.strays.add(machine.id)
         if self.hidden_seconds:
-            self.hidden_until[machine.id] = self.clock() + self.hidden_seconds
+            shown_at = self.hidden_until[machine.id] = self.clock() + self.hidden_seconds
             machine.is_visible = False
+            machine.ready_at = max(machine.ready_at, shown_at)  # that it runs is heard by a list alone
         return machine
 
     def _is_stray(self, launch: Launch) -> bool:
@@ -97,8 +110,55 @@ class SimulatedCloud(FakeCloud):
         if state is MachineState.TERMINATED:
             self.ends_at[machine_id] = self.clock()
 
+    @property
+    def alive(self) -> set[str]:
+        return super().alive - self.others
+
+    @property
+    def left(self) -> set[str]:
+        return super().left - self.others
+
+    @property
+    def forsaken(self) -> set[str]:
+        """Fleets and launch templates of an installation that lost its id."""
+        made = {name: installation for name, (_, installation) in self.spares.items()}
+        made |= {each.id: each.launch.params["tags"].get("installation", "") for each in self.sources.values()}
+        return {name for name, installation in made.items() if installation != self.installation}
+
     def alive_of(self, template_id: str) -> set[str]:
-        return {m.id for m in self.machines.values() if m.tags.get("template") == template_id and self._lives(m)}
+        return {each for each in self.alive if self.machines[each].tags.get("template") == template_id}
+
+    def units_of(self, source: FakeSource) -> int:
+        return sum(self._units(source)) if source.replaces else source.launched
+
+    def launch_for_others(self) -> None:
+        """Put machines and a fleet of another installation there, and a machine of nobody's."""
+        tags = {
+            "request": OTHER_REQUEST,
+            "attempt": "1",
+            "template": "plain",
+            "units": "1",
+            "installation": "another",
+        }
+        for source in ("", "", "maintain"):
+            launch = Launch(
+                1, f"theirs{source}", "", "east", "", "east/a", {"tags": tags, "source": source}, 2, 0.0
+            )
+            launch = launch._replace(remains=("their-template",), state=LaunchState.ACCEPTED)
+            machine = self._make(launch)
+            self.others.add(machine.id)
+            if source:
+                machine.source = "fleet-of-another"
+                self.others.add(self._make(launch._replace(resource_id=machine.source)).id)
+                self.machines[max(self.others)].source = machine.source
+                self.sources[machine.source] = FakeSource(machine.source, launch, 2, self.clock())
+        nobodys = self._make(
+            Launch(0, "foreign", "", "east", "", "east/a", {"tags": {"foreign": "yes"}, "source": ""}, 1, 0.0)
+        )
+        self.machines["i-foreign"] = self.machines.pop(nobodys.id)
+        nobodys.id = "i-foreign"
+        self.templates.add("their-template")
+        self.others |= {"i-foreign", "fleet-of-another", "their-template"}
 
     # what hfplugin asks
 
@@ -115,25 +175,38 @@ class SimulatedCloud(FakeCloud):
 
     def plan(self, order: Order) -> Plan | None:
         with self._asked("plan"):
-            return super().plan(order)
+            plan = super().plan(order)
+        if plan is not None:
+            plan.params["tags"]["installation"] = self.installation
+        return plan
 
     def launch(self, launch: Launch, user_data: str) -> Outcome:
-        self._watch_launch(launch)
+        if not self._watch_launch(launch):
+            mismatch = Refusal(ErrorKind.INVALID, "IdempotentParameterMismatch", "other parameters", launch.place)
+            return Outcome(LaunchState.UNKNOWN, errors=(mismatch,), look_only=True)
         try:
             with self._asked("launch", region_of(launch.place)):
                 outcome = super().launch(launch, user_data)
+                self._note_spares(launch)
         except ProviderError as error:
             lost = Refusal(error.kind, error.code, error.message, launch.place)
             return Outcome(LaunchState.UNKNOWN, errors=(lost,))
         self._watch_units(launch)
         return outcome
 
-    def _watch_launch(self, launch: Launch) -> None:
+    def _watch_launch(self, launch: Launch) -> bool:
+        """Check what is about to be sent; False when the cloud knows the token with other parameters."""
         if not self.is_durable(launch):
             raise BrokenError(Law.INTENT, f"{launch.params['tags']['request']} attempt {launch.attempt}")
         meaning = json.dumps([launch.params, launch.place, launch.units], sort_keys=True)
-        if self.sent.setdefault(launch.token, meaning) != meaning:
+        is_same = self.sent.setdefault(launch.token, meaning) == meaning
+        if not is_same and not self.is_forgetful:
             raise BrokenError(Law.ONE_MEANING, f"{self.sent[launch.token]}, then {meaning}")
+        return is_same
+
+    def _note_spares(self, launch: Launch) -> None:
+        made = {name: (self.clock(), launch.params["tags"]["installation"]) for name in launch.remains}
+        self.spares = {name: self.spares.get(name, made.get(name, (0.0, "another"))) for name in self.templates}
 
     def _watch_units(self, launch: Launch) -> None:
         brought = [m for m in self.machines.values() if m.token == launch.token]
@@ -150,11 +223,13 @@ class SimulatedCloud(FakeCloud):
 
     def stop(self, launch: Launch, held: Mapping[str, int]) -> None:
         with self._asked("stop", region_of(launch.place)):
+            self._watch_name(launch.resource_id)
             super().stop(launch, held)
             self.watch_targets()
 
     def remove(self, launch: Launch, remains: Sequence[str]) -> None:
         with self._asked("remove", region_of(launch.place)):
+            self._watch_name(launch.resource_id, *remains)
             for source in self.sources.values():
                 if source.launch.token == launch.token:
                     inside = [m for m in self.machines.values() if m.source == source.id and self._lives(m)]
@@ -176,26 +251,24 @@ class SimulatedCloud(FakeCloud):
         within = [machine for machine in machines if machine.region not in self.unreachable]
         with self._asked("release", machines[0].region if source is not None else ""):
             before = {m.id for m in self.machines.values() if self._state(m).is_starting_or_up}
-            released = self._released(within, source)
+            if source is not None:
+                self._watch_name(source.launch.resource_id)
+            released = super().release(within, source)
             self._watch_release([self.machines[id_] for id_ in released.going & before])
             self.dismissed |= released.going
             self.watch_targets()
         return released
 
-    def _released(self, machines: Sequence[Located], source: Source | None) -> Released:
-        deaf_seconds = self.deaf_seconds
-        self.deaf_seconds = deaf_seconds if self.has_strays else 0.0
-        try:
-            return super().release(machines, source)
-        finally:
-            self.deaf_seconds = deaf_seconds
-
     def _watch_release(self, machines: Sequence[FakeMachine]) -> None:
         for machine in machines:
-            if "request" not in machine.tags:
-                raise BrokenError(Law.OURS_ALONE, machine.id)
+            self._watch_name(machine.id)
             if self.is_used(machine.id):
-                raise BrokenError(Law.KEPT, machine.id)
+                raise BrokenError(Law.SPARED if self.is_lost(machine.tags["request"]) else Law.KEPT, machine.id)
+
+    def _watch_name(self, *names: str) -> None:
+        for name in names:
+            if name in self.others:
+                raise BrokenError(Law.OURS_ALONE, name)
 
     def watch_targets(self) -> None:
         for source in self.sources.values():
@@ -214,11 +287,35 @@ class SimulatedCloud(FakeCloud):
             return Found(None, False, self.search_is_complete and not is_blind)
         return found
 
-    def find_requests(self, request_ids: Sequence[str]) -> tuple[Sighting, ...]:
+    def find_requests(self, request_ids: Sequence[str]) -> Inventory:
         with self._asked("find_requests"):
             if self.unreachable:
                 raise _unreachable(min(self.unreachable))
-            return tuple(each for each in super().find_requests(request_ids) if self.machines[each.id].is_visible)
+            found = super().find_requests(request_ids)
+            return found._replace(machines=tuple(m for m in found.machines if self.machines[m.id].is_visible))
+
+    def inventory(self) -> Inventory:
+        with self._asked("inventory"):
+            found = super().inventory()
+        return Inventory(
+            tuple(m for m in found.machines if m.request_id and m.region not in self.unreachable),
+            tuple(s for s in found.sources if region_of(s.launch.place) not in self.unreachable),
+            tuple(self._tagged(spare) for spare in found.spares if spare.region not in self.unreachable),
+            tuple(Refusal(ErrorKind.TRANSIENT, "Unreachable", region) for region in sorted(self.unreachable)),
+        )
+
+    def _tagged(self, spare: Spare) -> Spare:
+        made_at, installation = self.spares.get(spare.name, (0.0, "another"))
+        return spare._replace(region="east", installation=installation, made_at=made_at)
+
+    def _found(self, source: FakeSource) -> FoundSource:
+        found = super()._found(source)
+        return found._replace(launch=found.launch._replace(region=region_of(source.launch.place)))
+
+    def discard(self, spares: Sequence[Spare]) -> None:
+        with self._asked("discard", spares[0].region):
+            self._watch_name(*(spare.name for spare in spares))
+            super().discard(spares)
 
 
 def _unreachable(region: str) -> ProviderError:

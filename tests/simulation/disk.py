@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from hfplugin import files, locks, store
+from hfplugin import files, locks, marks, store
 
 # What has to be made good once a directory is synced: a name that stands for a file, or for nothing.
 _Change = tuple[str, "Inode | None"]
@@ -31,22 +31,29 @@ class Inode:
     def __init__(self, written_at: float) -> None:
         self.content = b""
         self.synced: bytes | None = None
-        self.written_at = written_at
+        self.changed_at = self.synced_at = written_at
 
 
 class Disk:
-    """Files and directories by path. `cross` is called at every boundary, `now` gives the host's time.
+    """Files and directories by path. `cross` is called at every boundary, `on_replaced` with a file's path and its
+    contents before and after; `now` gives the host's time.
 
-    `is_strict`: a new directory's name needs a sync of its parent, as POSIX says; else any sync keeps it, as on
-    most file systems with a journal. `keeps_synced`: a sync does what it says.
+    A new directory's name needs a sync of its parent, as POSIX says. `keeps_synced`: a sync does what it says. A
+    time of change that was set after the last sync may be lost with the power. Reading what is `unreadable` fails.
     """
 
-    def __init__(self, cross: Callable[[str], None], now: Callable[[], float], draw: Random) -> None:
+    def __init__(
+        self,
+        cross: Callable[[str], None],
+        now: Callable[[], float],
+        draw: Random,
+        on_replaced: Callable[[str, bytes, bytes], None] = lambda path, old, new: None,
+    ) -> None:
         self.files: dict[str, Inode] = {}
         self.directories = {"/", "/sim"}
         self.mode = "sound"
+        self.unreadable: set[str] = set()
         self.keeps_synced = True
-        self.is_strict = True
         self._durable: dict[str, Inode] = {}
         self._durable_directories = {"/", "/sim"}
         self._pending: list[tuple[_Change, ...]] = []
@@ -54,6 +61,7 @@ class Disk:
         self._numbers = itertools.count(3)
         self.draw = draw
         self._cross = cross
+        self._on_replaced = on_replaced
         self._now = now
 
     def durable(self, path: str) -> bytes | None:
@@ -75,6 +83,8 @@ class Disk:
             if inode.synced is None:
                 inode.synced = inode.content[: self.draw.randrange(len(inode.content) + 1)]
             inode.content = inode.synced
+            if self.draw.random() < 0.5:
+                inode.changed_at = inode.synced_at
             self.files[path] = inode
 
     def damage(self, path: str, content: bytes | None) -> None:
@@ -86,6 +96,24 @@ class Disk:
         inode = self.files[path]
         inode.content = inode.synced = content
         self._durable[path] = inode
+
+    def backup(self) -> dict[str, tuple[bytes, float]]:
+        """Give every file's content and time of change."""
+        return {path: (inode.content, inode.changed_at) for path, inode in self.files.items()}
+
+    def restore(self, backup: dict[str, tuple[bytes, float]]) -> None:
+        """Come up, durably, with what a backup holds and nothing else."""
+        self._pending.clear()
+        self.unreadable.clear()
+        self.files.clear()
+        self._durable.clear()
+        self.directories = {"/", "/sim"}
+        for path, (content, changed_at) in backup.items():
+            inode = self.files[path] = self._durable[path] = Inode(changed_at)
+            inode.content = inode.synced = content
+            while (path := posixpath.dirname(path)) not in self.directories:
+                self.directories.add(path)
+        self._durable_directories = set(self.directories)
 
     def listed(self, directory: str) -> list[str]:
         """Give the paths of the files in a directory, in order."""
@@ -115,6 +143,8 @@ class Disk:
             return _Writer(self, path, self._descriptors[path])
         if path not in self.files:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+        if path in self.unreadable:
+            raise OSError(errno.EIO, "Input/output error", path)
         content = self.files[path].content
         return io.BytesIO(content) if "b" in mode else io.StringIO(content.decode())
 
@@ -128,11 +158,9 @@ class Disk:
     def fsync(self, descriptor: int) -> None:
         opened = self._descriptors[descriptor]
         self._cross("fsync")
-        if not self.is_strict:
-            self._durable_directories |= self.directories
         if self.keeps_synced:
             if isinstance(opened, Inode):
-                opened.synced = opened.content
+                opened.synced, opened.synced_at = opened.content, opened.changed_at
             else:
                 self._sync_directory(opened)
         self._cross("fsynced")
@@ -163,9 +191,29 @@ class Disk:
         self._require_writable(new)
         if old not in self.files or posixpath.dirname(new) not in self.directories:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", old)
+        if new in self.files:
+            self._on_replaced(new, self.files[new].content, self.files[old].content)
         self.files[new] = self.files.pop(old)
         self._pending.append(((old, None), (new, self.files[new])))
         self._cross("renamed")
+
+    def link(self, old: str, new: str) -> None:
+        self._cross("link")
+        self._require_writable(new)
+        if old not in self.files:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", old)
+        if new in self.files:
+            raise FileExistsError(errno.EEXIST, "File exists", new)
+        self.files[new] = self.files[old]
+        self._pending.append(((new, self.files[new]),))
+        self._cross("linked")
+
+    def utime(self, path: str, times: tuple[float, float] | None = None) -> None:
+        self._cross("utime")
+        self._require_writable(path)
+        if path not in self.files:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+        self.files[path].changed_at = times[1] if times else self._now()
 
     def unlink(self, path: str) -> None:
         self._cross("unlink")
@@ -205,7 +253,7 @@ class Disk:
         if path not in self.files:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
         inode = self.files[path]
-        return SimpleNamespace(st_mtime=inode.written_at, st_size=len(inode.content))
+        return SimpleNamespace(st_ino=id(inode), st_mtime=inode.changed_at, st_size=len(inode.content))
 
     def is_directory(self, path: str) -> bool:
         return path in self.directories
@@ -240,14 +288,16 @@ class _Writer:
         return self._descriptor
 
 
-def under_hfplugin(disk: Disk, now: Callable[[], float], monotonic: Callable[[], float]) -> ExitStack:
+def under_hfplugin(
+    disk: Disk, now: Callable[[], float], monotonic: Callable[[], float], sleep: Callable[[float], None]
+) -> ExitStack:
     """Put the disk and the clock where hfplugin's store finds the operating system's, until it is closed."""
     path = SimpleNamespace(
         **{name: getattr(posixpath, name) for name in ("join", "split", "dirname", "basename", "abspath")},
         isdir=disk.is_directory,
         exists=disk.holds,
     )
-    names = ("fsync", "close", "rename", "unlink", "mkdir", "rmdir", "listdir", "scandir", "stat")
+    names = ("fsync", "close", "rename", "link", "unlink", "mkdir", "rmdir", "listdir", "scandir", "stat", "utime")
     system = SimpleNamespace(
         **{name: getattr(disk, name) for name in names},
         **{name: getattr(os, name) for name in ("O_RDONLY", "O_WRONLY", "O_CREAT", "O_EXCL", "O_CLOEXEC")},
@@ -261,6 +311,7 @@ def under_hfplugin(disk: Disk, now: Callable[[], float], monotonic: Callable[[],
     clock = SimpleNamespace(
         time=now,
         monotonic=monotonic,
+        sleep=sleep,
         gmtime=lambda seconds=None: time.gmtime(now() if seconds is None else seconds),
         strftime=time.strftime,
     )
@@ -269,5 +320,6 @@ def under_hfplugin(disk: Disk, now: Callable[[], float], monotonic: Callable[[],
         stack.enter_context(patch.object(module, "os", system))
         stack.enter_context(patch.object(module, "open", disk.open, create=True))
         stack.enter_context(patch.object(module, "time", clock))
+    stack.enter_context(patch.object(marks, "os", system))
     stack.enter_context(patch.object(locks, "time", clock))
     return stack

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
 from random import Random
 from typing import NamedTuple
 
 from simulation.ending import go_on
-from simulation.laws import TODAY, BrokenError, Law
+from simulation.laws import BrokenError, Law
 from simulation.steps import WEIGHTS
-from simulation.verbs import race
 from simulation.world import MOST, World
 
 _STEPS = [*WEIGHTS]
@@ -46,7 +45,6 @@ def length(seed: int) -> int:
 def play(
     seed: int,
     steps: Collection[int] | None = None,
-    laws: Iterable[Law] = TODAY,
     fault: Fault = lambda world: nullcontext(),
 ) -> Failure | None:
     """Play a seed's history, or only the named steps of it, and give what was broken, if anything was.
@@ -54,22 +52,17 @@ def play(
     `fault` breaks something in the fakes for as long as the history lasts.
     """
     numbers = tuple(range(length(seed)) if steps is None else steps)
-    kept = frozenset(laws)
-    world = World(Random(seed * _SPREAD), kept)
-    world.cloud.has_strays = Law.STRAYS in kept
-    world.disk.is_strict = Law.DIRECTORIES in kept
-    world.boundaries.is_rename_checked = Law.OVERWRITTEN not in kept
+    world = World(Random(seed * _SPREAD))
     with world.installed(), fault(world):
         try:
             world.start()
             for number in numbers:
                 _step(world, Random(seed * _SPREAD + 1 + number))
-                _check(world, kept)
+                _check(world)
             world.told.append("life goes on")
-            go_on(world, kept)
+            go_on(world)
         except BrokenError as error:
-            if error.law in kept:
-                return Failure(seed, error.law, str(error), numbers[: len(world.told)], tuple(world.told))
+            return Failure(seed, error.law, str(error), numbers[: len(world.told)], tuple(world.told))
         except Exception as error:
             error.add_note(f"in the history of seed {seed}")
             raise
@@ -77,14 +70,14 @@ def play(
 
 
 def _step(world: World, draw: Random) -> None:
-    weights = [WEIGHTS[step] * (world.races if step is race else 1) for step in _STEPS]
+    weights = [WEIGHTS[step] * world.often.get(step.__name__, 1) for step in _STEPS]
     step = draw.choices(_STEPS, weights)[0]
     world.told.append("")
     world.tell(step.__name__)
     world.told[-1] = step(world, draw)
 
 
-def _check(world: World, laws: frozenset[Law]) -> None:
+def _check(world: World) -> None:
     """Check what can be seen of the cloud after every step; the rest checks itself where it happens."""
     world.cloud.watch_targets()
     if world.is_uncountable or world.damaged:
@@ -97,15 +90,14 @@ def _check(world: World, laws: frozenset[Law]) -> None:
             raise BrokenError(Law.MAX_NUMBER, f"{alive} of {template.id}, {MOST} at the most")
 
 
-def shortest(failure: Failure, laws: Iterable[Law] = TODAY, fault: Fault = lambda world: nullcontext()) -> Failure:
+def shortest(failure: Failure, fault: Fault = lambda world: nullcontext()) -> Failure:
     """Leave out every step without which the same law is broken all the same."""
-    kept = tuple(laws)
     is_shorter = True
     while is_shorter:
         is_shorter = False
         for number in reversed(failure.steps):
             rest = [each for each in failure.steps if each != number]
-            found = play(failure.seed, rest, kept, fault)
+            found = play(failure.seed, rest, fault)
             if found is not None and found.law is failure.law:
                 failure, is_shorter = found, True
     return failure

@@ -5,7 +5,7 @@ A call that is killed tells it nothing. Every answer is held against the ones be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -84,10 +84,6 @@ class HostFactory:
     def known_machines(self) -> list[str]:
         """Every machine it was ever told of, in the order of its hearing of them."""
         return [machine_id for demand in self.demands.values() for machine_id in demand.results]
-
-    def given_back_in(self, return_ids: Iterable[str]) -> set[str]:
-        """Every machine of the returns."""
-        return {each for return_id in return_ids for each in self._given_back.get(return_id, ())}
 
     # what it is told
 

@@ -23,6 +23,7 @@ class Law(Enum):
     TARGETS = "the target of a fleet is never raised"
     MAX_NUMBER = "no more machines of a template run than its maxNumber"
     EXACT = "no more is launched for a request than was asked, by more than one machine's weight"
+    OVERWRITTEN = "nobody writes over what another has written since he read it, with locks or without"
     NO_CRASH = "a call ends with an answer or with an error of hfplugin's own"
 
     # once life has gone on
@@ -32,32 +33,10 @@ class Law(Enum):
     GIVEN_BACK = "what HostFactory has given back is gone"
     NO_LEFTOVERS = "nothing but machines is left either: no fleet, no group, no launch template"
 
-    # what makes the laws above hold for requests that something happened to (see `excused` in ending.py)
     UNCLAIMED = "what was launched for a call that was killed before its answer is given back"
-    REBUILT = "a request whose record was lost or damaged is as good as any other"
-    REPLAYED = "a launch that a killed call has recorded is made durable before it is sent again"
-    SPARED = "a request that was rebuilt gives nothing back by itself"
+    CONTENT = "a fleet whose request is closed wants nothing more than it has"
     STRAYS = "what a fleet launches for a request that is closed is given back"
-    HOUSEKEEPING = "what a call could not remove is removed without waiting for a return"
-    OVERWRITTEN = "without locks, too, nobody writes over what another has written since his check of it"
-    DIRECTORIES = "a directory whose maker was killed is made durable by the next call"
-
-
-# Laws that hfplugin does not promise yet; a history is judged without them.
-NOT_YET = frozenset(
-    {
-        Law.UNCLAIMED,
-        Law.REBUILT,
-        Law.REPLAYED,
-        Law.SPARED,
-        Law.STRAYS,
-        Law.HOUSEKEEPING,
-        Law.OVERWRITTEN,
-        Law.DIRECTORIES,
-    }
-)
-
-TODAY = frozenset(Law) - NOT_YET
+    SPARED = "a record that was lost, or restored from a backup, is no reason to terminate a machine"
 
 
 class BrokenError(AssertionError):

@@ -49,14 +49,10 @@ class Process:
 
 
 class Boundaries:
-    """Knows whose turn it is. Outside of calls (the history's own looks) nothing happens at a boundary.
-
-    `is_rename_checked`: nobody else gets his turn between the check before a rename and the rename.
-    """
+    """Knows whose turn it is. Outside of calls (the history's own looks) nothing happens at a boundary."""
 
     def __init__(self) -> None:
         self.current: Process | None = None
-        self.is_rename_checked = True
         self._race: Race | None = None
 
     def cross(self, boundary: str) -> None:
@@ -65,8 +61,7 @@ class Boundaries:
         if process is None:
             return
         process.cross(boundary)
-        is_in_check = self.is_rename_checked and boundary == "rename"
-        if self._race is not None and not is_in_check:
+        if self._race is not None:
             self._race.reach(process)
 
     def wait(self) -> None:

@@ -7,12 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 from hfplugin import files
+from hfplugin.housekeeping import Housekeeping
+from hfplugin.marks import Marks
 from hfplugin.model import Launch, LaunchState, MachineState, Phase, Request, RequestStatus, Result
-from hfplugin.providers.base.provider import Found, Host, Located, Observation, Released, Sighting, Source
+from hfplugin.providers.base.provider import (
+    Found,
+    Host,
+    Inventory,
+    Located,
+    Observation,
+    Released,
+    Sighting,
+    Source,
+)
 from hfplugin.store import Folder
 from simulation.history import Fault
 from simulation.laws import Law
@@ -91,14 +103,59 @@ def _without_generations(world: World) -> Iterator[None]:
 def lost_locks(world: World) -> Iterator[None]:
     """Nobody is ever kept out by a lock, and many try: a file system that forgets them has to be lived with."""
     world.is_uncountable = True
-    world.races = 10
+    world.often["race"] = 10
     with patch.object(world.locks, "hold", lambda kind, key, wait: nullcontext()):
         yield
 
 
+def _never_asked(request: Request) -> Request:
+    return request if request.unclaimed_since is not None else request._replace(unclaimed_since=0.0)
+
+
+def _given_up(request: Request) -> Request:
+    is_rebuilt = request.generation == 0 and request.phase is not Phase.OPEN
+    return request.withdraw("there was no record of it") if is_rebuilt else request
+
+
+@contextmanager
+def _without_abandoning(world: World) -> Iterator[None]:
+    settings = world.site.settings
+    requests = replace(settings.requests, unclaimed_timeout_seconds=1_000_000_000)
+    world.site.settings = replace(settings, requests=requests)
+    yield
+
+
+@contextmanager
+def _without_activity(world: World) -> Iterator[None]:
+    with patch.object(Marks, "note_activity", lambda self, now: None):
+        yield
+
+
+@contextmanager
+def _without_housekeeping(world: World) -> Iterator[None]:
+    with patch.object(Housekeeping, "sweep", lambda self, until: None):
+        yield
+
+
+@contextmanager
+def _with_lost_records(world: World) -> Iterator[None]:
+    """Records are lost, or older than before, more often than usual."""
+    world.often |= dict.fromkeys(("damage", "lose_state", "back_up", "restore_backup"), 8)
+    yield
+
+
+def _often_lost(fault: Fault) -> Fault:
+    @contextmanager
+    def both(world: World) -> Iterator[None]:
+        with _with_lost_records(world), fault(world):
+            yield
+
+    return both
+
+
 @contextmanager
 def _without_counting(world: World) -> Iterator[None]:
-    with patch.object(Folder, "live", lambda self: iter(())):
+    with patch.object(Folder, "live", lambda self, is_strict=False: iter(())):
         yield
 
 
@@ -160,6 +217,37 @@ def _burying(world: World, real: Any) -> Any:
     return observe
 
 
+def _blind(world: World, real: Any) -> Any:
+    return lambda: Inventory()
+
+
+def _possessive(world: World, real: Any) -> Any:
+    """What is found is said to be this installation's."""
+
+    def inventory() -> Inventory:
+        found: Inventory = real()
+        ours = world.cloud.installation
+        return found._replace(
+            machines=tuple(each._replace(installation=ours) for each in found.machines),
+            sources=tuple(each._replace(installation=ours) for each in found.sources),
+            spares=tuple(each._replace(installation=ours) for each in found.spares),
+        )
+
+    return inventory
+
+
+def _traceless(world: World, real: Any) -> Any:
+    """Machines do not tell of which request they are."""
+
+    def find_hosts(hosts: Sequence[Host]) -> list[Found]:
+        return [
+            found._replace(sighting=found.sighting and found.sighting._replace(request_id=""))
+            for found in real(hosts)
+        ]
+
+    return find_hosts
+
+
 def _greedy(world: World, real: Any) -> Any:
     def find_hosts(hosts: Sequence[Host]) -> list[Found]:
         return [found._replace(is_ours=found.sighting is not None) for found in real(hosts)]
@@ -175,15 +263,26 @@ REVERTED: dict[str, tuple[Fault, set[Law]]] = {
     "a launch is replayed with other parameters": (_on_cloud("launch", _changing), {Law.ONE_MEANING, Law.INTENT}),
     "a release does not lower the target": (_on_cloud("release", _untold), {Law.NOT_LEAKED}),
     "a release ends nothing": (_on_cloud("release", _idle), {Law.NOT_LEAKED, Law.ENDS}),
-    "a fleet cannot be stopped": (_on_cloud("stop", _deaf), {Law.NOT_LEAKED, Law.ENDS}),
+    "a fleet cannot be stopped": (_on_cloud("stop", _deaf), {Law.CONTENT}),
     "a stop raises the target": (_on_cloud("stop", _raising), {Law.TARGETS}),
     "nothing is removed": (_on_cloud("remove", _deaf), {Law.NO_LEFTOVERS}),
     "what is not seen counts as terminated": (_on_cloud("observe", _burying), {Law.HEALTHY, Law.NOT_LEAKED}),
     "what is not ours is called ours": (_on_cloud("find_hosts", _greedy), {Law.OURS_ALONE}),
-    "the last writer wins": (_without_generations, {*Law}),
+    "the last writer wins": (_without_generations, {Law.OVERWRITTEN}),
     "live records are not counted": (_without_counting, {Law.MAX_NUMBER}),
     "an archived record is gone": (_without_archive, {Law.ANSWERED}),
     "a closed request is recorded as open": (_saving(_never_closed), {Law.ENDS, Law.ONE_STATUS}),
     "a failure is forgotten at the end": (_saving(_forgiven), {Law.ONE_RESULT}),
+    "no request is ever abandoned": (_without_abandoning, {Law.UNCLAIMED}),
+    "HostFactory's calls are not counted as its activity": (_without_activity, {Law.UNCLAIMED}),
+    "no poll counts as HostFactory's asking": (_saving(_never_asked), {Law.KEPT}),
+    "nobody keeps house": (_without_housekeeping, {Law.UNCLAIMED, Law.STRAYS, Law.NO_LEFTOVERS}),
+    "the inventory shows nothing": (
+        _on_cloud("inventory", _blind),
+        {Law.STRAYS, Law.NOT_LEAKED, Law.NO_LEFTOVERS},
+    ),
+    "the tag of the installation is ignored": (_on_cloud("inventory", _possessive), {Law.OURS_ALONE}),
+    "a request without a record is given up": (_often_lost(_saving(_given_up)), {Law.SPARED}),
+    "a machine without a record is of no request": (_often_lost(_on_cloud("find_hosts", _traceless)), {*Law}),
     "a host's name is recorded wrong": (_saving(_renamed), {Law.ONE_NAME}),
 }

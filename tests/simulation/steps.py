@@ -17,7 +17,7 @@ Step = Callable[[World, Random], str]
 
 _KINDS = [ErrorKind.THROTTLED, ErrorKind.TRANSIENT, ErrorKind.TRANSIENT, ErrorKind.AUTH, ErrorKind.UNKNOWN]
 _OPERATIONS = ["plan", "launch", "launch", "find_launched", "gather", "stop", "remove", "observe", "release"]
-_OPERATIONS += ["terminate", "terminate", "find_hosts", "find_requests"]
+_OPERATIONS += ["terminate", "terminate", "find_hosts", "find_requests", "inventory", "discard"]
 _PLACES = ["east/a", "east/b", "west/a"]
 
 
@@ -81,12 +81,12 @@ def unreach(world: World, draw: Random) -> str:
 
 
 def slow_down(world: World, draw: Random) -> str:
-    """How long things take from now on; what a fleet does after it was stopped shows within a minute."""
+    """How long things take from now on; what there is shows within two minutes."""
     cloud = world.cloud
     cloud.boot_seconds = draw.choice([0, 20, 60, 200])
-    cloud.hidden_seconds = draw.choice([0, 0, 20, 30])
+    cloud.hidden_seconds = draw.choice([0, 0, 20, 60, 100])
     cloud.source_seconds = draw.choice([0, 0, 10, 100, 500])
-    cloud.deaf_seconds = draw.choice([0, 0, 20])
+    cloud.deaf_seconds = draw.choice([0, 0, 20, 60])
     cloud.terminate_seconds = draw.choice([0, 30, 300])
     return (
         f"boot {cloud.boot_seconds} s, hidden {cloud.hidden_seconds} s, fleets act after {cloud.source_seconds} s "
@@ -101,13 +101,13 @@ def heal(world: World, draw: Random) -> str:
         faults.clear()
     world.set_clock(0.0)
     world.locks.mode, world.disk.mode = "kept", "sound"
-    world.install_newer()
+    world.disk.unreadable.clear()
     return "all is well"
 
 
 def end_machines(world: World, draw: Random) -> str:
     """Somebody, the cloud for one, ends machines, or starts to."""
-    alive = sorted(world.cloud.alive - {"i-foreign"})
+    alive = sorted(world.cloud.alive)
     ended = draw.sample(alive, min(len(alive), draw.choice([1, 1, 2])))
     state = draw.choice([MachineState.TERMINATED, MachineState.SHUTTING_DOWN, MachineState.STOPPED])
     reason = draw.choice(["", "Server.SpotInstanceTermination"])
@@ -119,7 +119,7 @@ def end_machines(world: World, draw: Random) -> str:
 
 def hold_up(world: World, draw: Random) -> str:
     """Machines that never get ready, or that must not be terminated."""
-    alive = sorted(world.cloud.alive - {"i-foreign"})
+    alive = sorted(world.cloud.alive)
     if not alive:
         return "nothing to hold up"
     machine = world.cloud.machines[draw.choice(alive)]
@@ -140,15 +140,12 @@ def _record(world: World, draw: Random) -> str:
     return draw.choice([path for path in paths if path.endswith(".json")] or [""])
 
 
-def install_older(world: World, draw: Random) -> str:
-    """A record is of a newer hfplugin than the one that is installed, until all is well again."""
+def hide(world: World, draw: Random) -> str:
+    """A record cannot be read until all is well again."""
     path = _record(world, draw)
-    if path and path not in world.newer:
-        world.is_uncountable = True
-        world.cloud.hidden_until.clear()  # neither recorded nor listed is like not there
-        world.newer[path] = world.disk.files[path].content
-        world.disk.damage(path, world.newer[path].replace(b'{"schema":', b'{"schema":9', 1))
-    return f"{path} is newer than hfplugin"
+    if path:
+        world.disk.unreadable.add(path)
+    return f"{path} cannot be read"
 
 
 def damage(world: World, draw: Random) -> str:
@@ -162,13 +159,36 @@ def damage(world: World, draw: Random) -> str:
             ("emptied", b""),
             ("garbled", b"\x00\xff{"),
             ("alien", b"[]"),
+            ("newer than hfplugin", content.replace(b'{"schema":', b'{"schema":9', 1)),
             ("removed", None),
         ]
     )
     record_id = path.rsplit("/", 1)[1].removesuffix(".json")
     world.damaged.add(record_id)
+    world.cloud.hidden_until.clear()  # neither recorded nor listed is like not there
     world.disk.damage(path, damaged)
     return f"{record_id} is {what}"
+
+
+def lose_state(world: World, draw: Random) -> str:
+    """The state directory is lost whole, and with it the installation's id unless that is configured."""
+    is_new = draw.random() < 0.5
+    if is_new:
+        world.cloud.installation += "x"
+    world.replace_state({})
+    return f"the state is lost{', the installation is a new one' if is_new else ''}"
+
+
+def back_up(world: World, draw: Random) -> str:
+    world.backup = world.disk.backup()
+    return "the state is backed up"
+
+
+def restore_backup(world: World, draw: Random) -> str:
+    if world.backup is None:
+        return "no backup to restore"
+    world.replace_state(world.backup)
+    return "the state is restored from its backup"
 
 
 def break_disk(world: World, draw: Random) -> str:
@@ -183,7 +203,7 @@ def break_locks(world: World, draw: Random) -> str:
 
 
 # How often each happens, against the others.
-WEIGHTS: dict[Step, int] = {
+WEIGHTS: dict[Step, float] = {
     call: 34,
     killed_call: 10,
     race: 12,
@@ -201,7 +221,10 @@ WEIGHTS: dict[Step, int] = {
     hold_up: 2,
     lose_power: 2,
     damage: 1,
-    install_older: 1,
+    hide: 1,
+    lose_state: 0.4,
+    back_up: 1,
+    restore_backup: 1,
     break_disk: 1,
     break_locks: 1,
 }

@@ -11,8 +11,8 @@ from simulation.world import World
 
 Verb = Callable[[Process], str]
 
-# A call has about this many boundaries; a kill is drawn among them.
-_BOUNDARIES = 45
+# A call has about this many boundaries, its housekeeping included; a kill is drawn among them.
+_BOUNDARIES = 60
 
 
 # each gives its words and what to run
@@ -82,7 +82,11 @@ def _ask_lost(world: World, draw: Random) -> tuple[str, Verb]:
     return "ask for lost hosts", world.ask_lost
 
 
-_VERBS = [_request, _request, _poll, _poll, _poll, _return, _ask_lost]
+def _ask_templates(world: World, draw: Random) -> tuple[str, Verb]:
+    return "ask for templates", world.ask_templates
+
+
+_VERBS = [_request, _request, _poll, _poll, _poll, _return, _ask_lost, _ask_templates]
 
 
 def call(world: World, draw: Random) -> str:

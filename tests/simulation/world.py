@@ -16,8 +16,9 @@ from hfplugin import codec
 from hfplugin.broker import Broker
 from hfplugin.clock import Clock
 from hfplugin.errors import HFPluginError
-from hfplugin.model import Launch, LaunchState, MachineState, Template
-from hfplugin.providers.base.provider import Host
+from hfplugin.housekeeping import Housekeeping
+from hfplugin.model import Launch, MachineState, Template
+from hfplugin.providers.base.provider import Context, Host
 from hfplugin.store import FileStore
 from simulation.cloud import SimulatedCloud
 from simulation.disk import Disk, under_hfplugin
@@ -32,6 +33,9 @@ T = TypeVar("T")
 _PLACES = ["east/a", "east/b", "west/a"]
 
 MOST = 6  # of the template `few`
+
+# As hfplugin.hostfactory.verbs grants it.
+_HOUSEKEEPING_SECONDS = 5.0
 
 
 def _templates() -> list[Template]:
@@ -61,51 +65,54 @@ class SimulatedStore(FileStore):
         self._locks = locks  # type: ignore[assignment]
 
 
+class SimulatedSite(FakeSite):
+    """An installation that may change its id with its state."""
+
+    @property
+    def context(self) -> Context:
+        assert isinstance(self.cloud, SimulatedCloud)
+        return super().context._replace(installation=self.cloud.installation)
+
+
 class World:
     """Everything a history plays with; `told` is the history as text.
 
-    `damaged` are the records that something befell, `orphans` the requests that HostFactory never heard of,
-    `spoiled` the machines that somebody interfered with, `newer` the contents of records that cannot be read for
-    now. `is_uncountable`: what counts over records, under a lock, cannot be right. `races` is how many times as
-    often as usual calls run together.
+    `damaged` are the records that something befell, `spoiled` the machines that somebody interfered with, `backup`
+    the state as it once was. `is_uncountable`: what counts over records, under a lock, cannot be right. `often`:
+    how many times as often as usual a step is drawn, by its name.
     """
 
-    def __init__(self, draw: Random, laws: frozenset[Law]) -> None:
+    def __init__(self, draw: Random) -> None:
         self.draw = draw
-        self.laws = laws
         self.clock = ManualClock()
         self.skew = 0.0
         self.boundaries = Boundaries()
         self.locks = SimulatedLocks(self.boundaries, self.clock)
-        self.disk = Disk(self.boundaries.cross, self.now, draw)
+        self.disk = Disk(self.boundaries.cross, self.now, draw, self._watch_record)
         self.cloud = SimulatedCloud(
             self.clock,
             cross=self.boundaries.cross,
             is_durable=self._is_durable,
             is_used=self._is_used,
+            is_lost=lambda request_id: request_id in self.damaged,
             is_settled=self._is_settled,
         )
-        self.site = FakeSite(self.cloud, _templates())
+        self.site = SimulatedSite(self.cloud, _templates())
         self.hostfactory = HostFactory(
             is_excused=self.is_excused,
             was_given_back=lambda machine_id: machine_id in self.cloud.dismissed,
             is_healthy=self._is_healthy,
         )
         self.damaged: set[str] = set()
-        self.orphans: set[str] = set()
         self.spoiled: set[str] = set()
-        self.newer: dict[str, bytes] = {}
-        self.races = 1
+        self.backup: dict[str, tuple[bytes, float]] | None = None
+        self.often: dict[str, float] = {}
         self.is_uncountable = False
         self.told: list[str] = []
 
     def start(self) -> None:
-        """Put a machine there that is none of ours."""
-        launch = Launch(0, "foreign", "", "east", "", "east/a", {"tags": {"foreign": "yes"}, "source": ""}, 1, 0.0)
-        machine = self.cloud._make(launch)
-        del self.cloud.machines[machine.id]
-        machine.id = "i-foreign"
-        self.cloud.machines[machine.id] = machine
+        """Put there what is none of ours."""
+        self.cloud.launch_for_others()
 
     def tell(self, words: str) -> None:
         """Say what the step that is being played is about to do."""
@@ -117,12 +124,17 @@ class World:
             self.cloud.hidden_until.clear()
         self.skew = skew
 
-    def install_newer(self) -> None:
-        """Let hfplugin read again what a newer one has written."""
-        for path, content in self.newer.items():
-            if path in self.disk.files:
-                self.disk.damage(path, content)
-        self.newer.clear()
+    def replace_state(self, state: dict[str, tuple[bytes, float]]) -> None:
+        """Let the state directory be another: what records said until now is forgotten, in part or altogether."""
+        records = [
+            path.rsplit("/", 1)[1].removesuffix(".json") for path in self.disk.files if path.endswith(".json")
+        ]
+        self.damaged |= {*records, *self.hostfactory.demands, *self.hostfactory.returns}
+        self.damaged |= {machine.tags.get("request", "") for machine in self.cloud.machines.values()}
+        self.damaged |= {source.launch.params["tags"]["request"] for source in self.cloud.sources.values()}
+        self.cloud.is_forgetful = self.is_uncountable = True
+        self.cloud.hidden_until.clear()  # neither recorded nor listed is like not there
+        self.disk.restore(state)
 
     def now(self) -> float:
         """The host's time: it may be wrong, the cloud's is not."""
@@ -132,11 +144,15 @@ class World:
     def installed(self) -> Iterator[None]:
         """Put this world under hfplugin while the block runs."""
         with (
-            under_hfplugin(self.disk, self.now, self.clock),
+            under_hfplugin(self.disk, self.now, self.clock, self._sleep),
             patch.object(uuid, "uuid4", self.new_uuid),
             patch.object(codec, "decode", _remembered(codec.decode)),
         ):
             yield
+
+    def _sleep(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.boundaries.wait()
 
     def new_uuid(self) -> uuid.UUID:
         made = uuid.UUID(int=self.draw.getrandbits(128), version=4)
@@ -156,14 +172,12 @@ class World:
 
     def is_excused(self, record_id: str) -> bool:
         """True for a record that was damaged, or that cannot be read for now."""
-        is_newer = any(path.endswith(f"/{record_id}.json") for path in self.newer)
-        return is_newer or record_id in self.damaged
+        is_unreadable = any(path.endswith(f"/{record_id}.json") for path in self.disk.unreadable)
+        return is_unreadable or record_id in self.damaged
 
     def _is_used(self, machine_id: str) -> bool:
         request = self.cloud.machines[machine_id].tags.get("request", "")
         demand = self.hostfactory.demands.get(request)
-        if request in self.damaged and Law.SPARED not in self.laws:
-            return False
         # All or nothing: what runs already is given up with the rest, while HostFactory hears that it is running.
         is_renounced = demand is not None and demand.status == "running" and demand.template_id.startswith("all")
         return machine_id in self.hostfactory.used and not is_renounced
@@ -180,27 +194,60 @@ class World:
 
     def _is_durable(self, launch: Launch) -> bool:
         recorded = _launches(self.disk.durable(_path(launch)) or b"")
-        if launch.state is LaunchState.UNKNOWN and Law.REPLAYED not in self.laws:
-            recorded = _launches(self.disk.files[_path(launch)].content)
         return recorded.get(launch.token, {}).get("params") == launch.params
+
+    @staticmethod
+    def _watch_record(path: str, old: bytes, new: bytes) -> None:
+        if (
+            path.endswith(".json")
+            and codec.generation(new) - codec.generation(old) != 1
+            and b'"generation"' in new
+        ):
+            raise BrokenError(Law.OVERWRITTEN, path)
 
     # HostFactory's calls
 
     def call(self, process: Process, act: Callable[[Broker], T], hear: Callable[[T], None]) -> str:
         """Run a call to its end, which may be sudden; give what came of it, for people."""
+        said = "answered"
         try:
             answer = act(self.broker)
             self.boundaries.cross("answer")
+            hear(answer)
+        except HFPluginError as error:
+            said = f"{type(error).__name__}: {error}"
         except Killed:
             return f"killed at {process.died_at}"
-        except HFPluginError as error:
-            return f"{type(error).__name__}: {error}"
         except BrokenError:
             raise
         except Exception as error:
             raise BrokenError(Law.NO_CRASH, repr(error)) from error
-        hear(answer)
-        return "answered"
+        return said + self._kept_house(process)
+
+    def _kept_house(self, process: Process) -> str:
+        """Do what is due, as any call does after its answer."""
+        try:
+            self._keep_house()
+        except HFPluginError as error:
+            return f", then {type(error).__name__}: {error}"
+        except Killed:
+            return f", then killed at {process.died_at}"
+        except BrokenError:
+            raise
+        except Exception as error:
+            raise BrokenError(Law.NO_CRASH, repr(error)) from error
+        return ""
+
+    def _keep_house(self) -> None:
+        clock = Clock(self.now, self.clock)
+        is_due = self.store.marks.is_due(clock.now())
+        self.store.marks.note_activity(clock.now())
+        if is_due:
+            Housekeeping(self.store, self.site, clock).sweep(clock.deadline(_HOUSEKEEPING_SECONDS))
+
+    def ask_templates(self, process: Process) -> str:
+        """getAvailableTemplates."""
+        return self.call(process, lambda broker: None, lambda answer: None)
 
     def request(self, process: Process, template_id: str, units: int) -> str:
         """requestMachines."""
@@ -209,8 +256,6 @@ class World:
             lambda broker: broker.request_machines(template_id, units),
             lambda answer: self.hostfactory.accepted(answer.id, template_id, units),
         )
-        if process.died_at:
-            self.orphans |= {f"req-{made}" for made in process.made}
         return f"{said} {' '.join(process.made)}"
 
     def poll(self, process: Process, ids: Sequence[str]) -> str:
