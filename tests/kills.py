@@ -35,23 +35,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import botocore.httpsession
-from player import HostFactory, demand, template
+from player import ROLE, SERVICES, HostFactory, demand, template
 
 from hfplugin import clock
 from hfplugin.emulator import REGION, Emulator
 from hfplugin.hostfactory import verbs
 from hfplugin.providers.aws import tags
-
-ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
-SERVICES: dict[str, dict[str, Any]] = {
-    "RunInstances": {"providerApi": "RunInstances"},
-    "EC2Fleet-instant": {"providerApi": "EC2Fleet", "fleetType": "instant"},
-    "EC2Fleet-request": {"providerApi": "EC2Fleet", "fleetType": "request"},
-    "EC2Fleet-maintain": {"providerApi": "EC2Fleet", "fleetType": "maintain"},
-    "SpotFleet-request": {"providerApi": "SpotFleet", "fleetType": "request", "priceType": "spot"},
-    "SpotFleet-maintain": {"providerApi": "SpotFleet", "fleetType": "maintain", "priceType": "spot"},
-    "ASG": {"providerApi": "ASG"},
-}
 
 # HostFactory's pauses between two calls about nothing in particular.
 _PAUSE = 60

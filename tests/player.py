@@ -13,6 +13,20 @@ from hfplugin.emulator import CREDENTIALS, IMAGE_ID
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
+# The service-wide role that AWS suggests for Spot Fleet.
+ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
+
+# Every way in which AWS gives machines, and the template's keys that choose it.
+SERVICES: dict[str, dict[str, Any]] = {
+    "RunInstances": {"providerApi": "RunInstances"},
+    "EC2Fleet-instant": {"providerApi": "EC2Fleet", "fleetType": "instant"},
+    "EC2Fleet-request": {"providerApi": "EC2Fleet", "fleetType": "request"},
+    "EC2Fleet-maintain": {"providerApi": "EC2Fleet", "fleetType": "maintain"},
+    "SpotFleet-request": {"providerApi": "SpotFleet", "fleetType": "request", "priceType": "spot"},
+    "SpotFleet-maintain": {"providerApi": "SpotFleet", "fleetType": "maintain", "priceType": "spot"},
+    "ASG": {"providerApi": "ASG"},
+}
+
 # HostFactory kills a script after 300 s; a test that gets near that hangs.
 _TIME_LIMIT = 60
 

@@ -11,7 +11,8 @@ import random
 from pathlib import Path
 
 import pytest
-from kills import SERVICES, History, at, here_and_there, played
+from kills import History, at, here_and_there, played
+from player import SERVICES
 
 from hfplugin.emulator import Emulator
 

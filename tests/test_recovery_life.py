@@ -9,12 +9,9 @@ import time
 from typing import Any
 
 import pytest
-from kills import SERVICES
-from player import HostFactory, demand, template
+from player import ROLE, SERVICES, HostFactory, demand, template
 
 from hfplugin.emulator import REGION, Emulator
-
-ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 
 # Sources that live on beside their machines; of the other services only machines stay.
 KEPT = ("EC2Fleet-maintain", "SpotFleet-maintain", "ASG")

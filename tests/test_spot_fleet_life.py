@@ -8,11 +8,9 @@ import time
 from typing import Any
 
 import pytest
-from player import HostFactory, demand, template
+from player import ROLE, HostFactory, demand, template
 
 from hfplugin.emulator import REGION, Emulator
-
-ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 
 every_type = pytest.mark.parametrize("kind", ["request", "maintain"])
 

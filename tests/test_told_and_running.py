@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from player import HostFactory, template
+from player import ROLE, SERVICES, HostFactory, template
 
 from hfplugin.broker import Broker
 from hfplugin.clock import Clock
@@ -34,18 +34,8 @@ from hfplugin.store import FileStore
 
 HISTORIES = int(os.environ.get("HFPLUGIN_HISTORIES", "1"))
 
-SERVICES: dict[str, dict[str, Any]] = {
-    "RunInstances": {"providerApi": "RunInstances"},
-    "EC2Fleet-instant": {"providerApi": "EC2Fleet", "fleetType": "instant"},
-    "EC2Fleet-request": {"providerApi": "EC2Fleet", "fleetType": "request"},
-    "EC2Fleet-maintain": {"providerApi": "EC2Fleet", "fleetType": "maintain"},
-    "SpotFleet-request": {"providerApi": "SpotFleet", "fleetType": "request"},
-    "SpotFleet-maintain": {"providerApi": "SpotFleet", "fleetType": "maintain"},
-    "ASG": {"providerApi": "ASG"},
-}
 # What cannot be bought through a service; spot machines are bought instead.
 UNSERVED = {"RunInstances": ("heterogeneous",), "SpotFleet": ("ondemand",)}
-ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 
 ACTIONS = (
     "CreateFleet",
@@ -127,7 +117,7 @@ class History:
         subnets = sorted(emulator.ec2().describe_subnets()["Subnets"], key=lambda each: each["AvailabilityZone"])
         hostfactory = HostFactory(top)
         hostfactory.configure({"providerType": "aws", "aws": {"region": REGION, "endpointUrl": emulator.url}})
-        own = {key: value for key, value in keys.items() if key != "subnets"} | SERVICES[service]
+        own = SERVICES[service] | {key: value for key, value in keys.items() if key != "subnets"}
         if own["priceType"] != "ondemand":
             own |= {"fleetRole": ROLE}
         places = ",".join(each["SubnetId"] for each in subnets[: keys["subnets"]])

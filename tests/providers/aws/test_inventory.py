@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from fake_ec2 import ACCOUNT, AWAY, HOME, LAUNCHED_AT, FakeAWS, FakeClients, FaultError
-from kills import SERVICES
+from player import ROLE, SERVICES
 
 from hfplugin.emulator import CREDENTIALS, IMAGE_ID, REGION, Emulator
 from hfplugin.errors import ErrorKind, ProviderError
@@ -26,7 +26,6 @@ from hfplugin.providers.base.provider import Context, Inventory, Located, Order,
 
 MADE_AT = LAUNCHED_AT.timestamp()
 REQUEST_ID = "req-00000000-0000-4000-8000-000000000001"
-ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 
 _numbers = itertools.count()
 
