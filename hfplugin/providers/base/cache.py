@@ -18,7 +18,7 @@ class Cache:
     def get(self, name: str) -> str | None:
         try:
             return files.read_text(join(self.directory, name))
-        except OSError:
+        except (OSError, ValueError):  # damaged counts as absent
             return None
 
     def put(self, name: str, text: str) -> None:
