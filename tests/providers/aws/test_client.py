@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError
+from botocore.session import Session
 from fake_ec2 import ACCOUNT, AWAY, HOME, FakeAWS, FakeClients, FaultError
+from loopback import failing, serving
 
 from hfplugin.emulator import IMAGE_ID, Emulator
 from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError
@@ -21,6 +21,7 @@ from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.aws.errors import is_first_answer
 from hfplugin.providers.base.cache import Cache
+from hfplugin.providers.base.health import Health
 
 MOTOS_ACCOUNT = "123456789012"
 OTHER_ACCOUNT = "999988887777"
@@ -34,7 +35,9 @@ def _plain(no_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def clients_of(directory: Path, **settings: Any) -> Clients:
-    return Clients(AWSSettings(**settings), "prod1", Cache(str(directory / "cache")))
+    return Clients(
+        AWSSettings(**settings), "prod1", Cache(str(directory / "cache")), Health(str(directory / "health"))
+    )
 
 
 def write_profile(directory: Path, name: str, text: str) -> None:
@@ -45,7 +48,7 @@ def write_profile(directory: Path, name: str, text: str) -> None:
 
 
 def access_key(client: Any) -> str:
-    key = client._request_signer._credentials.access_key
+    key = client._request_signer._credentials.get_frozen_credentials().access_key
     assert isinstance(key, str)
     return key
 
@@ -151,24 +154,6 @@ def test_an_assumed_role_works_in_the_roles_account(tmp_path: Path, emulator: Em
 
 
 @pytest.mark.usefixtures("credentials")
-def test_a_role_is_assumed_once_with_its_external_id(tmp_path: Path) -> None:
-    aws = FakeAWS()
-    clients = FakeClients(aws, tmp_path, assume_role_arn=ROLE, external_id="e-1")
-    clients.ec2(HOME)
-    clients.ec2_for_launch(AWAY)
-    [call] = aws.called("AssumeRole")
-    assert (call["RoleArn"], call["ExternalId"]) == (ROLE, "e-1")
-    assert call["RoleSessionName"] == "hfplugin-prod1"
-
-
-@pytest.mark.usefixtures("credentials")
-def test_a_role_without_external_id_is_assumed_without_one(tmp_path: Path) -> None:
-    aws = FakeAWS()
-    FakeClients(aws, tmp_path, assume_role_arn=ROLE).ec2(HOME)
-    assert "ExternalId" not in aws.called("AssumeRole")[0]
-
-
-@pytest.mark.usefixtures("credentials")
 def test_a_role_that_may_not_be_assumed_is_a_matter_of_credentials(tmp_path: Path) -> None:
     aws = FakeAWS(faults={"AssumeRole": [FaultError("AccessDenied", status=403)]})
     with pytest.raises(ProviderError) as raised:
@@ -247,43 +232,39 @@ def test_a_client_is_made_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("credentials")
+def test_threads_share_clients_and_what_is_known_of_the_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws = FakeAWS()
+    clients, made, at_once = FakeClients(aws, tmp_path), Counter[str](), [0, 0]
+    make = clients._make
+
+    def slowly(session: Session, service: str, region: str, attempts: int) -> Any:
+        at_once[0] += 1
+        at_once[1] = max(at_once)
+        time.sleep(0.01)
+        made[f"{service} {region}"] += 1
+        client = make(session, service, region, attempts)
+        at_once[0] -= 1
+        return client
+
+    monkeypatch.setattr(clients, "_make", slowly)
+    regions = [HOME, AWAY, "us-east-1", "us-west-2"]
+    with ThreadPoolExecutor(8) as pool:
+        assert {*pool.map(lambda _: clients.account(), range(8))} == {ACCOUNT}
+        for region in regions:
+            assert len({*pool.map(lambda _, region=region: id(clients.ec2(region)), range(8))}) == 1
+        [*pool.map(clients.autoscaling, regions)]
+    assert set(made.values()) == {1}
+    assert at_once[1] == 1  # a session makes one client at a time
+    assert aws.call_count == {"GetCallerIdentity": 1}
+
+
+@pytest.mark.usefixtures("credentials")
 def test_time_outs_are_those_of_the_settings(tmp_path: Path) -> None:
     clients = clients_of(tmp_path, region=HOME, connect_timeout_seconds=1.5, read_timeout_seconds=7.0)
     config: Any = clients.ec2(HOME).meta.config
     assert (config.connect_timeout, config.read_timeout) == (1.5, 7.0)
-
-
-@contextmanager
-def serving(answer: Any) -> Iterator[tuple[str, int]]:
-    """A server on a free port; `answer` gives the handler class's do_POST."""
-
-    class Handler(BaseHTTPRequestHandler):
-        do_POST = answer  # noqa: N815
-        do_CONNECT = answer  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
-        yield "127.0.0.1", server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def failing(requests: list[str], status: int, code: str) -> Any:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
-        requests.append(handler.requestline)
-        body = f"<Response><Errors><Error><Code>{code}</Code><Message>no</Message></Error></Errors></Response>"
-        handler.send_response(status)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body.encode())
-
-    return answer
 
 
 @pytest.mark.usefixtures("credentials")
@@ -334,17 +315,3 @@ def test_launching_is_tried_once(tmp_path: Path, status: int, code: str) -> None
             clients.ec2_for_launch(HOME).run_instances(MinCount=1, MaxCount=1)
     assert len(requests) == 1
     assert is_first_answer(raised.value)
-
-
-def test_the_first_transport_failure_of_a_client_stands_for_its_later_calls(
-    credentials: None, tmp_path: Path
-) -> None:
-    requests: list[str] = []
-    with serving(failing(requests, 503, "Unavailable")) as (host, port):
-        pass  # the port is closed again: nobody listens
-    clients = clients_of(tmp_path, region=HOME, endpoint_url=f"http://{host}:{port}")
-    with pytest.raises(EndpointConnectionError):
-        clients.ec2(HOME).describe_instances()
-    with mock.patch("time.sleep") as slept, pytest.raises(EndpointConnectionError):
-        clients.ec2(HOME).describe_instances()
-    assert not slept.called

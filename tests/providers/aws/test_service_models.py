@@ -18,6 +18,7 @@ from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.aws.operations import sighting
 from hfplugin.providers.base.cache import Cache
+from hfplugin.providers.base.health import Health
 
 SOURCES = Path(hfplugin.providers.aws.__file__).parent
 
@@ -139,9 +140,9 @@ def test_damaged_copies_are_deleted_and_the_full_files_used(small: Session, tmp_
 @pytest.mark.parametrize("name", ["endpoints.json", "service-2.json"])
 def test_a_damaged_copy_is_replaced_by_the_full_files(tmp_path: Path, name: str, content: bytes) -> None:
     cache = Cache(str(tmp_path))
-    Clients(AWSSettings(region="us-east-1"), "prod1", cache).ec2("us-east-1")
+    Clients(AWSSettings(region="us-east-1"), "prod1", cache, Health()).ec2("us-east-1")
     (path,) = tmp_path.rglob(name)
     path.write_bytes(content)
-    client = Clients(AWSSettings(region="us-east-1"), "prod1", cache).ec2("us-east-1")
+    client = Clients(AWSSettings(region="us-east-1"), "prod1", cache, Health()).ec2("us-east-1")
     assert client.meta.endpoint_url == "https://ec2.us-east-1.amazonaws.com"
     assert callable(client.describe_instances)
