@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import allocate_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Log:
         self._threshold = _ORDER["INFO"]
         self._bound: dict[str, Any] = {}
         self._logger: Any = None
+        self._making = allocate_lock()
 
     def start(self, path: str, level: str, **bound: Any) -> None:
         """Write to `path` from now on, events of `level` and above, each with the bound values."""
@@ -65,8 +67,9 @@ class Log:
         if not self._path or _ORDER[level.upper()] < self._threshold:
             return
         try:
-            if self._logger is None:
-                self._logger = _logger(_open(self._path)).bind(**self._bound)
+            with self._making:  # regions are asked by threads
+                if self._logger is None:
+                    self._logger = _logger(_open(self._path)).bind(**self._bound)
             getattr(self._logger, level)(event, **values)
         except (OSError, ImportError):
             self._path = ""  # a full or unwritable log directory (`hfplugin check` names it), half an installation

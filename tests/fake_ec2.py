@@ -26,6 +26,7 @@ from hfplugin.providers.aws import service_models, tags
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.base.cache import Cache
+from hfplugin.providers.base.health import Health
 from hfplugin.providers.base.provider import Located
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class FakeAWS:
 
     def _AssumeRole(self, region: str, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
-        return {"Credentials": dict.fromkeys(names, "temporary")}
+        return {"Credentials": {**dict.fromkeys(names, "temporary"), "Expiration": LAUNCHED_AT.replace(year=9999)}}
 
     def _GetParameter(self, region: str, parameters: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         if parameters["Name"] not in self.parameters:
@@ -354,7 +355,7 @@ class FakeClients(Clients):
     """The provider's own Clients, whose clients ask a FakeAWS."""
 
     def __init__(self, aws: FakeAWS, cache: Path, **settings: Any) -> None:
-        super().__init__(AWSSettings(**{"region": HOME, **settings}), "prod1", Cache(str(cache)))
+        super().__init__(AWSSettings(**{"region": HOME, **settings}), "prod1", Cache(str(cache)), Health())
         self._aws = aws
 
     def _base_session(self) -> Session:

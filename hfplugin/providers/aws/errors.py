@@ -1,13 +1,18 @@
-"""The one table from AWS error codes to what they mean, and the translation of botocore's exceptions.
+"""The one table from AWS's codes to what they mean, and the translation of botocore's exceptions.
 
-By code, never by message or HTTP status alone (scaling activities and events of fleets often have no code).
-Sources: EC2's error code reference; Auto Scaling's common errors; codes seen in fleet answers. `Unsupported` is
-"this type is not offered in this zone" for a launch.
+By code, never by message or HTTP status alone (scaling activities and events of fleets often have no code). Codes
+are those of API errors, of the errors in fleets' answers, of fleets' events, of Spot requests' statuses and of
+instances' StateReasons. `Unsupported` is "this type is not offered in this zone" for a launch.
+Sources: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html,
+https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html,
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html,
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html
 """
 
 from __future__ import annotations
 
 import re
+from itertools import chain
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -30,6 +35,7 @@ from botocore.exceptions import ConnectionError as NotConnectedError
 from botocore.parsers import ResponseParserError
 
 from hfplugin.errors import ErrorKind, ProviderError
+from hfplugin.logs import log
 
 # Both prove that a launch's token was used: what it brought is looked for.
 TOKEN_USED = frozenset({"IdempotentInstanceTerminated", "IdempotentParameterMismatch"})
@@ -65,8 +71,10 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "ResourceContention",
             "ResourceInUse",
             "ScalingActivityInProgress",
+            "Server.ScheduledStop",
             "ServiceUnavailable",
             "Unavailable",
+            "system-error",
             "unexpectedError",
             # Both say that the token was used: something may run, or has run, under it.
             "IdempotentInstanceTerminated",
@@ -90,6 +98,26 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "fleetProgressHalted",
             "launchSpecTemporarilyBlacklisted",
             "launchSpecUnusable",
+            # A Spot request waits, or waited in vain.
+            "az-group-constraint",
+            "capacity-not-available",
+            "capacity-oversubscribed",
+            "launch-group-constraint",
+            "placement-group-constraint",
+            "price-too-low",
+            "schedule-expired",
+            # AWS takes a Spot machine back.
+            "Server.SpotInstanceShutdown",
+            "Server.SpotInstanceTermination",
+            "instance-stopped-by-price",
+            "instance-stopped-no-capacity",
+            "instance-terminated-by-price",
+            "instance-terminated-by-service",
+            "instance-terminated-capacity-oversubscribed",
+            "instance-terminated-launch-group-constraint",
+            "instance-terminated-no-capacity",
+            "marked-for-stop",
+            "marked-for-termination",
         }
     ),
     ErrorKind.QUOTA: frozenset(
@@ -103,6 +131,7 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "ResourceLimitExceeded",
             "VcpuLimitExceeded",
             "VolumeLimitExceeded",
+            "limit-exceeded",  # of volumes
             "spotInstanceCountLimitExceeded",
         }
     ),
@@ -129,6 +158,9 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
     ),
     ErrorKind.INVALID: frozenset(
         {
+            "AlreadyExists",  # somebody else's group has the name: one of ours is taken for what was asked
+            "Client.InternalError",  # a machine whose volume or its key cannot be had at boot
+            "DryRunOperation",  # a trial would have succeeded: who tries takes it for that
             "IncorrectInstanceState",
             "MissingParameter",
             "NoSuchEntity",
@@ -141,6 +173,8 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "ValidationError",
             "ValidationException",
             "VPCIdNotSpecified",
+            "bad-parameters",
+            "constraint-not-fulfillable",
             # A fleet says it also when a pool lacks capacity, which only its text tells.
             "spotFleetRequestConfigurationInvalid",
         }
@@ -168,6 +202,19 @@ FLEET_FAILURES = _CLEAR_EVENTS | _VAGUE_EVENTS
 # A code within a text: words run together, each with a capital.
 _CODE = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][A-Za-z]*)+(?:\.[A-Z]\w+)?\b")
 
+# A Spot request's status within a text: words in small letters, joined by hyphens.
+_STATUS = re.compile(r"\b[a-z]+(?:-[a-z]+)+\b")
+
+# StateReasons of machines that somebody ended or stopped: nothing failed.
+_INTENDED = frozenset(
+    {
+        "Client.InstanceInitiatedShutdown",
+        "Client.InstanceTerminated",
+        "Client.UserInitiatedHibernate",
+        "Client.UserInitiatedShutdown",
+    }
+)
+
 # Other activities and events have EC2's text alone, without its code: the one place where a text has to be read.
 # Sources: https://docs.aws.amazon.com/autoscaling/ec2/userguide/CHAP_Troubleshooting.html,
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitor-ec2-fleet-using-eventbridge.html, public logs.
@@ -185,6 +232,17 @@ _TEXTS = (
     ("Max spot instance count exceeded", "MaxSpotInstanceCountExceeded"),
 )
 
+
+class NotAskedError(BotoCoreError):
+    """A call that was not made, because an earlier one says how it would end. `kind` says what that means."""
+
+    fmt = "{text}"
+
+    def __init__(self, kind: ErrorKind, text: str) -> None:
+        super().__init__(text=text)
+        self.kind = kind
+
+
 # Exceptions of botocore that no answer of AWS stands behind. Its two roots of transport failures are not related.
 _AUTH = (
     ConfigParseError,
@@ -201,7 +259,7 @@ _TRANSPORT = (*TRANSPORT_FAILURES, MetadataRetrievalError, ResponseParserError)
 
 
 def kind_of(code: str, http_status: int = 0) -> ErrorKind:
-    """Say what a code means; an unknown one is UNKNOWN, or TRANSIENT when it came with a 5xx."""
+    """Say what a code means; an unknown one is UNKNOWN, or TRANSIENT when it came with a 5xx. See `judged`."""
     if code in _KINDS:
         return _KINDS[code]
     if code.startswith("Invalid"):
@@ -209,6 +267,28 @@ def kind_of(code: str, http_status: int = 0) -> ErrorKind:
     if code.endswith("LimitExceeded"):
         return ErrorKind.QUOTA
     return ErrorKind.TRANSIENT if http_status >= 500 else ErrorKind.UNKNOWN
+
+
+def judged(code: str, message: str, where: str, http_status: int = 0) -> ErrorKind:
+    """Say what a code means that AWS has just given; the log has one that is not known, with all that was said."""
+    kind = kind_of(code, http_status)
+    if kind is ErrorKind.UNKNOWN:
+        _tell_unknown(code, message, where)
+    return kind
+
+
+def _tell_unknown(code: str, message: str, where: str) -> None:
+    log.error("cloud.unknown_error", code=code, message=_one_line(message), where=where)
+
+
+def code_of_state_reason(code: str) -> str:
+    """Give the error code that the code of an instance's StateReason stands for; empty when nothing failed.
+
+    `Server.` and `Client.` say whose fault an API error's code was.
+    """
+    if code in _INTENDED:
+        return ""
+    return code if code in _KINDS else code.partition(".")[2]
 
 
 def code_of_activity(text: str) -> str:
@@ -226,7 +306,9 @@ def code_of_event(event: str, text: str) -> str:
 
 
 def _code_behind(text: str) -> str:
-    return next((code for sentence, code in _TEXTS if sentence in text), "")
+    meant = (code for sentence, code in _TEXTS if sentence in text)
+    named = (status for status in _STATUS.findall(text) if status in _KINDS)
+    return next(chain(meant, named), "")
 
 
 def translate(error: Exception) -> ProviderError:
@@ -239,8 +321,13 @@ def translate(error: Exception) -> ProviderError:
             return ProviderError(
                 ErrorKind.TRANSIENT, f"HTTP {status}", "an answer that is not from AWS (a proxy?)"
             )
-        return ProviderError(kind_of(code, status), code, _one_line(message.replace(_ENCODED, _DECODING)))
-    return ProviderError(_kind_of_exception(error), type(error).__name__, _said(error))
+        text = _one_line(message.replace(_ENCODED, _DECODING))
+        return ProviderError(judged(code, text, error.operation_name, status), code, text)
+    name = "" if isinstance(error, NotAskedError) else type(error).__name__
+    text, kind = _said(error), _kind_of_exception(error)
+    if kind is ErrorKind.UNKNOWN:
+        _tell_unknown(name, text, "botocore")
+    return ProviderError(kind, name, text)
 
 
 def _said(error: Exception) -> str:
@@ -256,13 +343,15 @@ def _said(error: Exception) -> str:
 def is_first_answer(error: Exception) -> bool:
     """True when AWS answered the first attempt: only then does a refusal prove that nothing was launched."""
     if not isinstance(error, ClientError):
-        return isinstance(error, (*_AUTH, *_INVALID))
+        return isinstance(error, (*_AUTH, *_INVALID, NotAskedError))
     if not error.response.get("Error", {}).get("Code"):
         return False  # something between here and AWS said it
     return not error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
 
 
 def _kind_of_exception(error: Exception) -> ErrorKind:
+    if isinstance(error, NotAskedError):
+        return error.kind
     if isinstance(error, _AUTH):
         return ErrorKind.AUTH
     if isinstance(error, _INVALID):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from hfplugin.errors import ErrorKind, ProviderError
 from hfplugin.model import Launch, LaunchState, Refusal
-from hfplugin.providers.aws import launch_templates, operations, tags
+from hfplugin.providers.aws import launch_templates, operations, parallel, tags
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.errors import AWS_ERRORS, translate
 from hfplugin.providers.aws.handlers import auto_scaling, ec2_fleet, fleet, spot_fleet
@@ -34,36 +35,31 @@ def find_requests(clients: Clients, request_ids: Sequence[str], provider_name: s
     Raises ProviderError unless every region answered.
     """
     machines = operations.find_requests(clients, request_ids, provider_name)
-    sources: list[FoundSource] = []
-    for region in clients.regions:
+    named: dict[str, dict[str, list[str]]] = {}
+    for region, source in sorted({(each.region, each.source) for each in machines if each.source}):
+        api, _, resource_id = source.partition("/")
+        named.setdefault(region, {}).setdefault(api, []).append(resource_id)
+
+    def read(region: str) -> list[FoundSource]:
         reader = _Region(clients, region, provider_name)
-        named: dict[str, list[str]] = {}
-        for source in sorted({each.source for each in machines if each.region == region and each.source}):
-            api, _, resource_id = source.partition("/")
-            named.setdefault(api, []).append(resource_id)
-        sources += [each for api, ids in named.items() for each in reader.sources[api](ids)]
-    return Inventory(tuple(machines), tuple(sources))
+        return [each for api, ids in named[region].items() for each in reader.sources[api](ids)]
+
+    return Inventory(tuple(machines), tuple(chain.from_iterable(parallel.each(read, list(named)))))
 
 
 def everything(clients: Clients, provider_name: str) -> Inventory:
     """Give all that lives under the provider's name; each kind of thing that cannot be read is a failure."""
-    machines: list[Sighting] = []
-    sources: list[FoundSource] = []
-    spares: list[Spare] = []
-    failures: list[Refusal] = []
-    for region in clients.regions:
-        reader = _Region(clients, region, provider_name)
-        kinds: list[tuple[list[Any], Callable[[], Iterable[Any]]]] = [(machines, reader.machines)]
-        kinds += [(sources, partial(read, None)) for read in reader.sources.values()]
-        kinds.append((spares, reader.spares))
-        for found, read in kinds:
-            try:
-                found += list(read())
-            except ProviderError as error:
-                failures.append(Refusal.of(error, region))
-                if error.kind is ErrorKind.TRANSIENT:
-                    break  # a region that does not answer is waited for once, not once for each kind
-    return Inventory(tuple(machines), tuple(sources), tuple(spares), tuple(failures))
+
+    def read(region: str) -> Inventory:
+        return _Region(clients, region, provider_name).everything()
+
+    parts = parallel.each(read, clients.regions)
+    return Inventory(
+        machines=tuple(machine for part in parts for machine in part.machines),
+        sources=tuple(source for part in parts for source in part.sources),
+        spares=tuple(spare for part in parts for spare in part.spares),
+        failures=tuple(failure for part in parts for failure in part.failures),
+    )
 
 
 class _Region:
@@ -80,11 +76,28 @@ class _Region:
             auto_scaling.API: self._groups,
         }
 
-    def machines(self) -> list[Sighting]:
+    def everything(self) -> Inventory:
+        machines: list[Sighting] = []
+        sources: list[FoundSource] = []
+        spares: list[Spare] = []
+        failures: list[Refusal] = []
+        kinds: list[tuple[list[Any], Callable[[], Iterable[Any]]]] = [(machines, self._machines)]
+        kinds += [(sources, partial(read, None)) for read in self.sources.values()]
+        kinds.append((spares, self._spares))
+        for found, read in kinds:
+            try:
+                found += list(read())
+            except ProviderError as error:
+                failures.append(Refusal.of(error, self._region))
+                if error.kind is ErrorKind.TRANSIENT:
+                    break  # a region that does not answer is waited for once, not once for each kind
+        return Inventory(tuple(machines), tuple(sources), tuple(spares), tuple(failures))
+
+    def _machines(self) -> list[Sighting]:
         wanted = {f"tag:{tags.PROVIDER}": [self._provider_name], "instance-state-name": _LIVING}
         return operations.find_by_filters(self._clients, self._region, wanted)
 
-    def spares(self) -> Iterator[Spare]:
+    def _spares(self) -> Iterator[Spare]:
         wanted = [{"Name": f"tag:{tags.PROVIDER}", "Values": [self._provider_name]}]
         for page in fleet.pages(self._clients, self._region, "describe_launch_templates", Filters=wanted):
             for each in page["LaunchTemplates"]:

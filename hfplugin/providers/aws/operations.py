@@ -1,6 +1,7 @@
 """What every AWS handler does to instances: describe, find and terminate them, many at a time.
 
-One bad id never spoils the others, and "not found" counts only when it was the right account that was asked.
+One bad id never spoils the others, nor does one region, and "not found" counts only when it was the right account
+that was asked. Regions are asked at once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from hfplugin.errors import ErrorKind, ProviderError
 from hfplugin.model import Launch, MachineState, Refusal
-from hfplugin.providers.aws import tags
+from hfplugin.providers.aws import parallel, tags
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.errors import AWS_ERRORS, translate, unreadable
 from hfplugin.providers.base.provider import Found, Host, Located, Observation, Released, Sighting
@@ -37,19 +38,40 @@ _PARTIAL = (ErrorKind.NOT_FOUND, ErrorKind.INVALID, ErrorKind.UNKNOWN)
 _DENIED = "UnauthorizedOperation"
 
 
+# An instance as EC2 describes it, and what is read of it.
+_Described = tuple[Sighting, Mapping[str, Any]]
+
+
 def observe(clients: Clients, machines: Sequence[Located]) -> Observation:
-    """Describe machines by id, region by region; a region that fails only leaves its own machines unobserved."""
+    """Describe machines by id; a region that fails only leaves its own machines unobserved."""
+
+    def look(group: tuple[str, list[Located]]) -> Observation:
+        return _observe_region(clients, *group)
+
+    views = parallel.each(look, list(_by_region(machines)))
+    return Observation(
+        seen={machine_id: sighting for view in views for machine_id, sighting in view.seen.items()},
+        missing=frozenset().union(*(view.missing for view in views)),
+        failures=tuple(failure for view in views for failure in view.failures),
+    )
+
+
+def _observe_region(clients: Clients, region: str, machines: list[Located]) -> Observation:
     seen: dict[str, Sighting] = {}
     missing: set[str] = set()
     failures: list[Refusal] = []
-    for region, group in _by_region(machines):
-        try:
-            for batch in _batches(group):
-                found = _describe_known(clients, region, [machine.id for machine in batch])
-                seen |= found
-                missing |= _missing(clients, [machine for machine in batch if machine.id not in found])
-        except ProviderError as error:
-            failures.append(Refusal.of(error, region))
+    try:
+        for batch in _batches(machines):
+            found = _describe_known(clients, region, [machine.id for machine in batch])
+            seen |= {machine_id: sighting for machine_id, (sighting, _) in found.items()}
+            missing |= _missing(clients, [machine for machine in batch if machine.id not in found])
+            gone = [each for each in found.values() if each[0].state.is_going]
+            if gone:
+                from hfplugin.providers.aws import boot_failures
+
+                boot_failures.learn(clients, region, gone)
+    except ProviderError as error:
+        failures.append(Refusal.of(error, region))
     return Observation(seen, frozenset(missing), tuple(failures))
 
 
@@ -60,37 +82,40 @@ def _missing(clients: Clients, absent: Sequence[Located]) -> set[str]:
     return {machine.id for machine in absent}
 
 
-def _describe_known(clients: Clients, region: str, ids: Iterable[str]) -> dict[str, Sighting]:
+def _describe_known(clients: Clients, region: str, ids: Iterable[str]) -> dict[str, _Described]:
     """Describe those of the ids that exist. A call by ids fails whole for one that does not; a filter does not."""
     asked = [machine_id for machine_id in dict.fromkeys(ids) if _ID.fullmatch(machine_id)]
     if not asked:
         return {}
     try:
         pages = clients.ec2(region).get_paginator("describe_instances").paginate(InstanceIds=asked)
-        return {sighting.id: sighting for page in pages for sighting in _sightings(page, region)}
+        return {each[0].id: each for page in pages for each in _described(page, region)}
     except AWS_ERRORS as error:
         translated = translate(error)
         if translated.kind is not ErrorKind.NOT_FOUND:
             raise translated from error
     return {
-        sighting.id: sighting
+        each[0].id: each
         for chunk in _chunks(asked, _FILTER_VALUES)
-        for sighting in find_by_filters(clients, region, {"instance-id": chunk})
+        for each in _filtered(clients, region, {"instance-id": chunk})
     }
 
 
 def release(clients: Clients, machines: Sequence[Located]) -> Released:
     """Terminate machines by id. Only ids that are known to be ours may come here."""
-    going: set[str] = set()
-    missing: set[str] = set()
-    refused: dict[str, Refusal] = {}
-    for region, group in _by_region({machine.id: machine for machine in machines}.values()):
+
+    def end(group: tuple[str, list[Located]]) -> _Termination:
+        region, batch = group
         termination = _Termination(clients, region)
-        termination.run(group)
-        going |= termination.going
-        missing |= termination.missing
-        refused |= termination.refused
-    return Released(frozenset(going), frozenset(missing), refused)
+        termination.run(batch)
+        return termination
+
+    done = parallel.each(end, list(_by_region({machine.id: machine for machine in machines}.values())))
+    return Released(
+        going=frozenset().union(*(each.going for each in done)),
+        missing=frozenset().union(*(each.missing for each in done)),
+        refused={machine_id: refusal for each in done for machine_id, refusal in each.refused.items()},
+    )
 
 
 class _Termination:
@@ -164,6 +189,10 @@ class _Termination:
 
 def find_by_filters(clients: Clients, region: str, filters: Mapping[str, Sequence[str]]) -> list[Sighting]:
     """Give every instance that matches, terminated ones of the last hour included."""
+    return [sighting for sighting, _ in _filtered(clients, region, filters)]
+
+
+def _filtered(clients: Clients, region: str, filters: Mapping[str, Sequence[str]]) -> list[_Described]:
     wanted: Any = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
     try:
         pages = (
@@ -171,7 +200,7 @@ def find_by_filters(clients: Clients, region: str, filters: Mapping[str, Sequenc
             .get_paginator("describe_instances")
             .paginate(Filters=wanted, PaginationConfig={"PageSize": 1000})
         )
-        return [sighting for page in pages for sighting in _sightings(page, region)]
+        return [each for page in pages for each in _described(page, region)]
     except AWS_ERRORS as error:
         raise translate(error) from error
 
@@ -192,32 +221,41 @@ def find_hosts(clients: Clients, hosts: Sequence[Host], provider_name: str) -> l
     def rank(sighting: Sighting) -> tuple[bool, bool, int]:
         return is_ours(sighting), not sighting.state.is_going, sighting.launch_time
 
-    by_id: dict[str, Sighting] = {}
-    by_name: dict[str, Sighting] = {}
-    failures: list[ProviderError] = []
-    for region in clients.regions:
+    def search(region: str) -> tuple[list[Sighting], list[Sighting], list[ProviderError]]:
+        with_id: list[Sighting] = []
+        with_name: list[Sighting] = []
         try:
             for batch in _chunks(ids, BATCH):
-                by_id |= _describe_known(clients, region, batch)
+                with_id += [each for each, _ in _describe_known(clients, region, batch).values()]
             for batch in _chunks(names, _FILTER_VALUES):
-                for found in find_by_filters(clients, region, {"private-dns-name": batch}):
-                    by_name[found.name] = max(found, by_name.get(found.name, found), key=rank)
+                with_name += find_by_filters(clients, region, {"private-dns-name": batch})
         except ProviderError as error:
-            failures.append(error)
-    if len(failures) == len(clients.regions):
+            return with_id, with_name, [error]
+        return with_id, with_name, []
+
+    searched = parallel.each(search, clients.regions)
+    failures = [error for _, _, errors in searched for error in errors]
+    if len(failures) == len(searched):
         raise failures[0]
+    by_id = {each.id: each for with_id, _, _ in searched for each in with_id}
+    by_name: dict[str, Sighting] = {}
+    for found in (each for _, with_name, _ in searched for each in with_name):
+        by_name[found.name] = max(found, by_name.get(found.name, found), key=rank)
     sightings = [by_id.get(host.machine_id) if host.machine_id else by_name.get(host.name) for host in hosts]
     return [Found(found, found is not None and is_ours(found), not failures) for found in sightings]
 
 
 def find_requests(clients: Clients, request_ids: Sequence[str], provider_name: str) -> list[Sighting]:
-    """Give every instance tagged with one of the requests, from every region."""
-    found = []
-    for region in clients.regions:
+    """Give every instance tagged with one of the requests. ProviderError unless every region answered."""
+
+    def search(region: str) -> list[Sighting]:
+        found: list[Sighting] = []
         for batch in _chunks(request_ids, _FILTER_VALUES):
             wanted = {f"tag:{tags.REQUEST_ID}": batch, f"tag:{tags.PROVIDER}": [provider_name]}
             found += find_by_filters(clients, region, wanted)
-    return found
+        return found
+
+    return list(chain.from_iterable(parallel.each(search, clients.regions)))
 
 
 def find_attempt(clients: Clients, launch: Launch, request_id: str) -> tuple[Sighting, ...]:
@@ -263,11 +301,11 @@ def _reason(reason: Mapping[str, str]) -> str:
     return message if message.startswith(code) else ": ".join(filter(None, (code, message)))
 
 
-def _sightings(page: Mapping[str, Any], region: str) -> Iterator[Sighting]:
+def _described(page: Mapping[str, Any], region: str) -> Iterator[_Described]:
     try:
         for reservation in page["Reservations"]:
             for instance in reservation["Instances"]:
-                yield sighting(instance, reservation.get("OwnerId", ""), region)
+                yield sighting(instance, reservation.get("OwnerId", ""), region), instance
     except (KeyError, ValueError) as error:
         raise unreadable(error) from error
 

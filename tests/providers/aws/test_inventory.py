@@ -22,7 +22,8 @@ from hfplugin.providers.aws import inventory, tags
 from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.aws.provider import AWSProvider
 from hfplugin.providers.base.cache import Cache
-from hfplugin.providers.base.provider import Context, Inventory, Located, Order, Source, Spare
+from hfplugin.providers.base.health import Health
+from hfplugin.providers.base.provider import Context, Inventory, Located, Order, Plan, Source, Spare
 
 MADE_AT = LAUNCHED_AT.timestamp()
 REQUEST_ID = "req-00000000-0000-4000-8000-000000000001"
@@ -355,7 +356,7 @@ def provider(
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     settings = AWSSettings(region=REGION, endpoint_url=emulator.url)
-    return AWSProvider(settings, Context("prod1", "abc", Cache(str(tmp_path / "cache"))))
+    return AWSProvider(settings, Context("prod1", "abc", Cache(str(tmp_path / "cache")), Health()))
 
 
 def launched(provider: AWSProvider, subnet: str, service: str, **keys: Any) -> Launch:
@@ -366,7 +367,7 @@ def launched(provider: AWSProvider, subnet: str, service: str, **keys: Any) -> L
         own["fleetRole"] = ROLE
     order = Order(REQUEST_ID, 1, Template("small", "aws", 100, {}, own), 6)
     plan = provider.plan(order)
-    assert plan is not None
+    assert isinstance(plan, Plan)
     fields = plan._asdict()
     launch = Launch(attempt=1, token="0" * 48, planned_at=0.0, **fields)
     outcome = provider.launch(launch, "")

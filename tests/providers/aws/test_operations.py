@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_ec2 import ACCOUNT, AWAY, HOME, LAUNCHED_AT, FakeAWS, FakeClients, FaultError, Instance
 
+from hfplugin.emulator import CREDENTIALS, IMAGE_ID, REGION, Emulator
 from hfplugin.errors import ErrorKind, ProviderError
-from hfplugin.model import Launch, LaunchState, MachineState
+from hfplugin.model import Launch, LaunchState, Machine, MachineState
 from hfplugin.providers.aws import operations
 from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.aws.provider import AWSProvider
 from hfplugin.providers.base.cache import Cache
+from hfplugin.providers.base.health import Health
 from hfplugin.providers.base.provider import (
     Context,
     Found,
@@ -395,7 +398,7 @@ class TestFindRequest:
 class TestFindLaunched:
     @staticmethod
     def look(clients: FakeClients, account: str = ACCOUNT) -> Outcome:
-        provider = AWSProvider(AWSSettings(region=HOME), Context("prod1", "abc", Cache("/nonexistent")))
+        provider = AWSProvider(AWSSettings(region=HOME), Context("prod1", "abc", Cache("/nonexistent"), Health()))
         provider._clients = clients
         launch = Launch(1, "token-1", "RunInstances", HOME, account, "somewhere", {}, 1, 0.0)
         return provider.find_launched(launch, "req-1")
@@ -501,3 +504,142 @@ def test_an_answer_that_is_not_awss_leaves_the_machines_unobserved(
     view = operations.observe(clients, [Located("i-0123456789abcdef0", HOME)])
     assert (view.seen, view.missing) == ({}, frozenset())
     assert [failure.kind for failure in view.failures] == [ErrorKind.TRANSIENT]
+
+
+class TestLackAtBoot:
+    """Machines that EC2 took for launched and ended at once, because it had no room for them."""
+
+    CODE = "Server.InsufficientInstanceCapacity"
+    TEXT = "Insufficient capacity to satisfy instance request"
+
+    @pytest.fixture
+    def health(self) -> Health:
+        return Health()
+
+    @pytest.fixture
+    def provider(
+        self,
+        emulator: Emulator,
+        health: Health,
+        tmp_path: Path,
+        credentials: None,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> AWSProvider:
+        for name, value in CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        settings = AWSSettings(region=REGION, endpoint_url=emulator.url)
+        return AWSProvider(settings, Context("prod1", "abc", Cache(str(tmp_path / "cache")), health))
+
+    @staticmethod
+    def launch(emulator: Emulator, subnet: str, **params: Any) -> Located:
+        one: Any = {"ImageId": IMAGE_ID, "InstanceType": "m5.large", "MinCount": 1, "MaxCount": 1}
+        answer = emulator.ec2().run_instances(**one, SubnetId=subnet, **params)
+        return Located(answer["Instances"][0]["InstanceId"], REGION, answer["OwnerId"])
+
+    def end(self, emulator: Emulator, *machines: Located, code: str = CODE, shutdown_seconds: float = 0) -> None:
+        emulator.configure(shutdown_seconds=shutdown_seconds)
+        emulator.terminate(*(machine.id for machine in machines), code=code, text=self.TEXT)
+        emulator.advance(1)
+        emulator.forget_calls()
+
+    @pytest.mark.parametrize("shutdown_seconds", [0, 600])  # it has gone, or is about to
+    def test_their_pool_is_remembered(
+        self,
+        emulator: Emulator,
+        provider: AWSProvider,
+        health: Health,
+        subnets: list[str],
+        shutdown_seconds: float,
+    ) -> None:
+        machines = [self.launch(emulator, subnet) for subnet in subnets[:2]]
+        self.end(emulator, machines[0], shutdown_seconds=shutdown_seconds)
+        view = provider.observe(machines)
+        assert len(view.seen) == 2
+        assert view.failures == ()
+        [(key, refused)] = health.refused.in_force().items()
+        assert key == f"{REGION}/ondemand/m5.large/{subnets[0]}"
+        assert refused.reason == f"InsufficientInstanceCapacity in {REGION}a: {self.TEXT}"
+
+    def test_a_spot_pool_is_another(
+        self, emulator: Emulator, provider: AWSProvider, health: Health, subnets: list[str]
+    ) -> None:
+        machine = self.launch(emulator, subnets[1], InstanceMarketOptions={"MarketType": "spot"})
+        self.end(emulator, machine)
+        provider.observe([machine])
+        assert list(health.refused.in_force()) == [f"{REGION}/spot/m5.large/{subnets[1]}"]
+
+    def test_every_subnet_of_the_zone_has_the_pool(
+        self, emulator: Emulator, provider: AWSProvider, health: Health, subnets: list[str]
+    ) -> None:
+        zone, vpc = f"{REGION}a", emulator.ec2().create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+        more = emulator.ec2().create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24", AvailabilityZone=zone)["Subnet"]
+        machines = [self.launch(emulator, subnets[0]) for _ in range(3)]
+        self.end(emulator, *machines)
+        provider.observe(machines)
+        keys = {f"{REGION}/ondemand/m5.large/{subnet}" for subnet in (subnets[0], more["SubnetId"])}
+        assert set(health.refused.in_force()) == keys
+        assert [call["action"] for call in emulator.calls()] == ["DescribeInstances", "DescribeSubnets"]
+
+    @pytest.mark.parametrize(
+        "code",
+        ["", "Server.SpotInstanceTermination", "Server.InternalError", "Client.VolumeLimitExceeded", "Server.New"],
+    )
+    def test_other_ends_are_nothing_to_remember_and_cost_no_call(
+        self, emulator: Emulator, provider: AWSProvider, health: Health, subnets: list[str], code: str
+    ) -> None:
+        machine = self.launch(emulator, subnets[0])
+        self.end(emulator, machine, code=code)
+        assert provider.observe([machine]).seen[machine.id].state == "terminated"
+        assert health.refused.in_force() == {}
+        assert [call["action"] for call in emulator.calls()] == ["DescribeInstances"]
+
+    @pytest.mark.parametrize(
+        "params", [{"Placement": {"GroupName": "grid"}}, {"Placement": {"Tenancy": "dedicated"}}]
+    )
+    def test_what_a_machine_of_a_particular_kind_lacks_others_may_have(
+        self,
+        emulator: Emulator,
+        provider: AWSProvider,
+        health: Health,
+        subnets: list[str],
+        params: dict[str, Any],
+    ) -> None:
+        if "GroupName" in params["Placement"]:
+            emulator.ec2().create_placement_group(GroupName="grid", Strategy="cluster")
+        machine = self.launch(emulator, subnets[0], **params)
+        self.end(emulator, machine)
+        provider.observe([machine])
+        assert health.refused.in_force() == {}
+
+    def test_a_lack_of_long_ago_is_no_news(
+        self,
+        emulator: Emulator,
+        provider: AWSProvider,
+        health: Health,
+        subnets: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        machine = self.launch(emulator, subnets[0])
+        self.end(emulator, machine)
+        launched = provider.observe([machine]).seen[machine.id].launch_time
+        health.refused.forget(list(health.refused.in_force()))
+        monkeypatch.setattr(time, "time", lambda: launched + 181.0)
+        provider.observe([machine])
+        assert health.refused.in_force() == {}
+
+    def test_a_zone_that_cannot_be_looked_up_leaves_the_machines_observed(
+        self, emulator: Emulator, provider: AWSProvider, health: Health, subnets: list[str]
+    ) -> None:
+        machine = self.launch(emulator, subnets[0])
+        self.end(emulator, machine)
+        emulator.fault("error", action="DescribeSubnets", code="UnauthorizedOperation", status=403)
+        view = provider.observe([machine])
+        assert (list(view.seen), view.failures) == ([machine.id], ())
+        assert health.refused.in_force() == {}
+
+    def test_the_machine_says_why(self, emulator: Emulator, provider: AWSProvider, subnets: list[str]) -> None:
+        machine = self.launch(emulator, subnets[0])
+        before = Machine.first(provider.observe([machine]).seen[machine.id], 1, 1)
+        self.end(emulator, machine)
+        after = before.seen(provider.observe([machine]).seen[machine.id])
+        assert after.message == f"terminated without being returned: {self.CODE}: {self.TEXT}"
