@@ -45,6 +45,7 @@ class LaunchTemplate:
     name: str
     created: float
     tags: dict[str, str]
+    usable_from: float
     versions: dict[int, Version] = field(default_factory=dict)
     default: int = 1
     latest: int = 0
@@ -120,7 +121,8 @@ class LaunchTemplates:
             text = "You've reached your quota for launch templates in this region."
             raise ServiceError("MaxTemplateLimitExceeded", text)
         now = self._region.clock.now
-        made = LaunchTemplate(ids.new("lt"), name, now, tags)
+        usable_from = now + self._region.settings.launch_template_seconds
+        made = LaunchTemplate(ids.new("lt"), name, now, tags, usable_from)
         made.add(data, description, now)
         self._by_id[made.template_id] = made
         return made
@@ -158,24 +160,32 @@ class LaunchTemplates:
         if not _ID.fullmatch(template_id):
             raise malformed("InvalidLaunchTemplateId.Malformed", template_id, "lt")
         if template_id not in self._by_id:
-            raise ServiceError(
-                "InvalidLaunchTemplateId.NotFound",
-                f"The specified launch template, with template ID {template_id}, does not exist.",
-            )
+            raise _unknown({"LaunchTemplateId": template_id})
         return self._by_id[template_id]
 
     def _named(self, name: str) -> LaunchTemplate:
         for each in self._by_id.values():
             if each.name == name:
                 return each
-        raise ServiceError(
-            "InvalidLaunchTemplateName.NotFoundException",
-            f"The specified launch template, with template name {name}, does not exist.",
-        )
+        raise _unknown({"LaunchTemplateName": name})
+
+    def used(self, reference: dict[str, Any]) -> LaunchTemplate:
+        """Give the template that a launch, fleet or group names, once it is known to them."""
+        template = self.require(reference)
+        if template.usable_from > self._region.clock.now:
+            raise _unknown(reference)
+        return template
 
     def version(self, reference: dict[str, Any]) -> Version:
-        """Give the version that a launch names."""
-        return self.require(reference).version(reference.get("Version"))
+        """Give the version that a launch, fleet or group names."""
+        return self.used(reference).version(reference.get("Version"))
+
+
+def _unknown(reference: dict[str, Any]) -> ServiceError:
+    name = reference.get("LaunchTemplateName")
+    what = f"with template name {name}" if name else f"with template ID {reference.get('LaunchTemplateId')}"
+    code = "InvalidLaunchTemplateName.NotFoundException" if name else "InvalidLaunchTemplateId.NotFound"
+    return ServiceError(code, f"The specified launch template, {what}, does not exist.")
 
 
 def _inherited(data: Specification) -> Specification:

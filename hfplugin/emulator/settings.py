@@ -26,6 +26,8 @@ class Settings(BaseModel):
     shutdown_seconds: Seconds = 0.0
     # After its launch a machine is unknown to every other call: EC2 is eventually consistent.
     visible_seconds: Seconds = 0.0
+    # After its creation a launch template is unknown to every launch, fleet and group that names it.
+    launch_template_seconds: Seconds = 0.0
     # Terminated machines are shown for about an hour.
     vanish_seconds: Seconds = 3600.0
     # Until a fleet or group acts: its first launch, the replacement of a machine, the end of a change.

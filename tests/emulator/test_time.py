@@ -5,11 +5,11 @@ Source where nothing else is said: https://docs.aws.amazon.com/AWSEC2/latest/Use
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ec2_calls import launch, refusal, seen, states
 
-from hfplugin.emulator import Emulator
+from hfplugin.emulator import IMAGE_ID, REGION, Emulator
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -78,6 +78,37 @@ def test_a_replay_finds_a_machine_that_is_not_seen_yet(ec2: EC2Client, emulator:
     decides."""
     emulator.configure(visible_seconds=5)
     assert launch(ec2, ClientToken="one") == launch(ec2, ClientToken="one")
+
+
+def test_a_launch_template_is_unknown_at_first_to_what_names_it(ec2: EC2Client, emulator: Emulator) -> None:
+    """https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html: a resource "will eventually be
+    visible to other commands"; which ones see it first is documented nowhere."""
+    emulator.configure(launch_template_seconds=5)
+    content: Any = {"ImageId": IMAGE_ID, "InstanceType": "m5.large"}
+    made = ec2.create_launch_template(LaunchTemplateName="worker", LaunchTemplateData=content)
+    by_name: Any = {"LaunchTemplateName": "worker", "Version": "1"}
+    by_id: Any = {"LaunchTemplateId": made["LaunchTemplate"]["LaunchTemplateId"], "Version": "1"}
+    target: Any = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"}
+    fleet: Any = {"LaunchTemplateConfigs": [{"LaunchTemplateSpecification": by_name}], "Type": "instant"}
+    group: Any = {"AutoScalingGroupName": "a-group", "MinSize": 0, "MaxSize": 1}
+    group |= {"AvailabilityZones": [f"{REGION}a"], "LaunchTemplate": by_name}
+    create_group = emulator.client("autoscaling").create_auto_scaling_group
+
+    unknown = refusal(ec2.run_instances, MinCount=1, MaxCount=1, LaunchTemplate=by_id)
+    assert unknown.code == "InvalidLaunchTemplateId.NotFound"
+    unknown = refusal(ec2.create_fleet, TargetCapacitySpecification=target, **fleet)
+    assert unknown.code == "InvalidLaunchTemplateName.NotFoundException"
+    unknown = refusal(create_group, **group)
+    assert unknown.code == "ValidationError"
+    assert unknown.message.endswith("with template name worker, does not exist.")
+    again = refusal(ec2.create_launch_template, LaunchTemplateName="worker", LaunchTemplateData=content)
+    assert again.code == "InvalidLaunchTemplateName.AlreadyExistsException"
+
+    emulator.advance(5)
+    ec2.run_instances(MinCount=1, MaxCount=1, LaunchTemplate=by_id)
+    ec2.create_fleet(TargetCapacitySpecification=target, **fleet)
+    create_group(**group)
+    assert len(emulator.alive()) == 2
 
 
 def test_a_terminated_machine_is_seen_for_an_hour(ec2: EC2Client, emulator: Emulator) -> None:

@@ -153,7 +153,7 @@ def of_call(region: Region, params: dict[str, Any], before: Mixture | None = Non
 def _reference(region: Region, named: Reference) -> Reference:
     """Give a launch template's reference with its id, its name and its version."""
     try:
-        template = region.launch_templates.require(named)
+        template = region.launch_templates.used(named)
         template.version(named.get("Version"))
     except ServiceError as error:
         raise _bad_template(error) from error

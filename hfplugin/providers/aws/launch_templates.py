@@ -35,9 +35,21 @@ _PREFIX = "launch-template/"
 
 _EXISTS = "InvalidLaunchTemplateName.AlreadyExistsException"
 
-# What a call is told that names one which is gone. Auto Scaling has no code of its own for it.
-_GONE = ("InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound")
+# What a call is told that names one which is gone, or not shown yet. Auto Scaling has no code of its own for it.
+GONE = (
+    "InvalidLaunchTemplateName.NotFoundException",
+    "InvalidLaunchTemplateId.NotFound",
+    "InvalidLaunchTemplateId.NotFoundException",  # documented without "Exception", and seen with it
+    "InvalidLaunchTemplateId.VersionNotFound",
+)
 _GONE_TEXT = re.compile(r"The specified launch template, with template (?:name|ID) \S+, does not exist")
+
+# What is made may be shown to other calls seconds later. So many more tries, with 5.75 s of waiting, and up to
+# a quarter of a second more each time; slow calls end it earlier. What takes longer is the next poll's.
+# Source: https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
+_MORE_TRIES = 6
+_FIRST_WAIT, _LONGEST_WAIT, _JITTER = 0.25, 2.0, 0.25
+_PATIENCE_SECONDS = 8.0
 
 
 def data(template: AWSTemplate, resolved: Resolved) -> dict[str, Any]:
@@ -85,24 +97,45 @@ def remains(template_name: str) -> str:
 def call_with(clients: Clients, context: Context, launch: Launch, user_data: str, call: Callable[[], Any]) -> Any:
     """Make the launch templates that a launch names, then the call that names them; give its answer.
 
-    Both are done again when the last other user of one removes it in between. Raises what botocore raises of the
-    call, and HFPluginError when there was no call, or (NOT_FOUND) none that AWS found the launch templates for.
+    Both are done again when AWS does not find one: its last other user removed it in between, or it is not shown
+    yet, which is waited for. Raises what botocore raises of the call, and HFPluginError when there was no call, or
+    (NOT_FOUND) none that AWS found the launch templates for.
     """
     clients.require_account(launch.account)
-    for _ in range(2):
+
+    def attempt() -> Any:
         for wanted in (launch.params, *launch.params.get(MORE, ())):
             _ensure(clients, context, launch.region, wanted, user_data)
         try:
             return call()
         except AWS_ERRORS as error:
             refusal = translate(error)
-            if not _is_gone(refusal):
-                raise
-    raise ProviderError(ErrorKind.NOT_FOUND, refusal.code, refusal.message)
+            if _is_gone(refusal):
+                raise ProviderError(ErrorKind.NOT_FOUND, refusal.code, refusal.message) from error
+            raise
+
+    try:
+        return attempt()
+    except ProviderError as error:
+        if error.kind is not ErrorKind.NOT_FOUND:
+            raise
+    return _repeated(attempt)
+
+
+def _repeated(attempt: Callable[[], Any]) -> Any:
+    """Attempt it at once, then after growing waits, while it is NOT_FOUND; raise what the last one raised."""
+    import tenacity  # takes tens of milliseconds to import, and is hardly ever needed
+
+    waiting = tenacity.wait_exponential(_FIRST_WAIT, _LONGEST_WAIT) + tenacity.wait_random(0, _JITTER)
+    patience = tenacity.stop_after_attempt(_MORE_TRIES) | tenacity.stop_before_delay(_PATIENCE_SECONDS)
+    is_not_found = tenacity.retry_if_exception(
+        lambda error: isinstance(error, ProviderError) and error.kind is ErrorKind.NOT_FOUND
+    )
+    return tenacity.Retrying(stop=patience, wait=waiting, retry=is_not_found, reraise=True)(attempt)
 
 
 def _is_gone(refusal: ProviderError) -> bool:
-    return refusal.code in _GONE or bool(_GONE_TEXT.search(refusal.message))
+    return refusal.code in GONE or bool(_GONE_TEXT.search(refusal.message))
 
 
 def _ensure(clients: Clients, context: Context, region: str, wanted: Mapping[str, Any], user_data: str) -> None:
@@ -129,5 +162,5 @@ def remove(clients: Clients, region: str, remains: Sequence[str]) -> None:
                 clients.ec2(region).delete_launch_template(LaunchTemplateName=each.removeprefix(_PREFIX))
             except AWS_ERRORS as error:
                 refusal = translate(error)
-                if refusal.code not in _GONE:
+                if refusal.code not in GONE:
                     raise refusal from error
