@@ -22,6 +22,8 @@ from hfplugin.model import Record, Request, Return
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hfplugin.brake import Brake
+    from hfplugin.clock import Clock
     from hfplugin.locks import Locks
     from hfplugin.marks import Marks
 
@@ -182,6 +184,9 @@ class Store(Protocol):
     @property
     def marks(self) -> Marks: ...
 
+    def brake(self, clock: Clock, most: int | None) -> Brake:
+        """Give the count of machines that were asked for; `most` is the limit of an hour."""
+
     def installation(self) -> str:
         """Give the random id of this state directory, made at the first call."""
 
@@ -235,6 +240,11 @@ class FileStore:
 
             self._locks = Locks(join(self.root, "locks"))
         return self._locks
+
+    def brake(self, clock: Clock, most: int | None) -> Brake:
+        from hfplugin.brake import Brake
+
+        return Brake(join(self.root, "launched.json"), self.locks, clock, most)
 
     def installation(self) -> str:
         path = join(self.root, "installation")
