@@ -101,6 +101,7 @@ class Broker:
         drained = self._store.marks.drain()
         if drained:
             raise RefusedError(f"no new requests: {drained}; `hfplugin drain off` lets them in again")
+        self._refuse_when_braked(template)
         request_id = new_id(REQUEST_PREFIX)
         with self._store.locks.hold("request", request_id, _WAIT_SECONDS):
             request, note = self._admit(request_id, template, units)
@@ -115,6 +116,13 @@ class Broker:
         if request.is_closed and reason is not None and reason.kind.is_permanent:
             raise RefusedError(f"template {template.id}: {reason}")
         return Accepted(request.id, "; ".join(filter(None, (note, summary(request, self._clock.now())))))
+
+    def _refuse_when_braked(self, template: Template) -> None:
+        brake = self._store.brake(self._clock, self._site.settings.requests.max_machines_per_hour)
+        if brake.room() == 0:
+            refusal = RefusedError(f"template {template.id}: {brake.explanation()}")
+            self._store.save_reason(template.id, "", str(refusal), int(self._clock.now()))
+            raise refusal
 
     def _admit(self, request_id: str, template: Template, units: int) -> tuple[Request, str]:
         """Write the request's record, cut to what maxNumber leaves; the template's lock keeps the count exact."""

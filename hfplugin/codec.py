@@ -29,8 +29,9 @@ from hfplugin.model import (
 )
 
 # 2: sources, what they leave behind and how machines went. 3: whether HostFactory has asked about a request, why
-# it was withdrawn, and how long nothing was seen before a machine was launched. Older records have none of it.
-SCHEMA = 3
+# it was withdrawn, and how long nothing was seen before a machine was launched. 4: the places that a launch passed
+# over. Older records have none of it.
+SCHEMA = 4
 
 T = TypeVar("T")
 
@@ -109,7 +110,7 @@ def _many(kind: type[NamedTuple]) -> Callable[[Any], tuple[Any, ...]]:
 _CONVERTERS: dict[Any, dict[str, Callable[[Any], Any]]] = {
     Template: {},
     Refusal: {"kind": ErrorKind},
-    Launch: {"state": LaunchState, "errors": _many(Refusal), "remains": tuple},
+    Launch: {"state": LaunchState, "errors": _many(Refusal), "remains": tuple, "passed_over": _many(Refusal)},
     Machine: {"state": MachineState, "result": Result},
     ReturnedMachine: {"state": MachineState, "result": Result},
     Request: {

@@ -6,11 +6,9 @@ it resumes wherever the last one stopped, and repeating it is safe. The caller h
 
 from __future__ import annotations
 
-import hashlib
-from typing import NamedTuple
-
 from hfplugin.clock import Clock, Deadline
-from hfplugin.errors import BusyError, ConfigurationError, ErrorKind, ProviderError, StateError
+from hfplugin.errors import ConfigurationError, ProviderError
+from hfplugin.launching import Launching
 from hfplugin.logs import log
 from hfplugin.model import (
     REFUSED_RETURN_SECONDS,
@@ -20,23 +18,18 @@ from hfplugin.model import (
     LaunchState,
     Machine,
     Phase,
-    Refusal,
     Request,
     RequestStatus,
     Result,
     counts,
 )
-from hfplugin.providers.base.provider import (
-    Observation,
-    Order,
-    Outcome,
-    Plan,
-)
+from hfplugin.providers.base.provider import Observation
 from hfplugin.store import Store
 from hfplugin.wording import summary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hfplugin.providers.base.provider import Outcome
     from hfplugin.site import Site
     from hfplugin.sources import Sources
 
@@ -45,17 +38,11 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 60
 
 
-class Step(NamedTuple):
-    """A request after launching what could be launched; `is_seeking` while more may still be had later."""
-
-    request: Request
-    is_seeking: bool
-
-
 class Fulfilment:
     """Takes requests forward with one provider and one store."""
 
     def __init__(self, store: Store, site: Site, clock: Clock, sources: Sources) -> None:
+        self._launching = Launching(store, site, clock, sources)
         self._sources = sources
         self._store = store
         self._site = site
@@ -63,7 +50,7 @@ class Fulfilment:
 
     def begin(self, request: Request, until: Deadline) -> Request:
         """Launch what can be launched at once; when nothing can ever be had, the request closes."""
-        step = self.launch_shortfall(request, until)
+        step = self._launching.meet_shortfall(request, until)
         request = step.request
         is_hopeless = not step.is_seeking and not request.machines
         if is_hopeless and not any(launch.state.is_open for launch in request.launches):
@@ -74,126 +61,16 @@ class Fulfilment:
         """Do all that is due; `view` is what a look at the request's machines has just given."""
         if request.is_closed:
             return request
+        before = request
         request = self._settle(request)
         request = self._apply(request, view)
         request = self._bound_pending(request, view)
         request = self._gather(request)
         request = self._give_up_failed_sources(request)
-        step = self.launch_shortfall(request, launch_until)
+        step = self._launching.meet_shortfall(self._launching.spare(before, request), launch_until)
         request = self._save(step.request, step.request.without_survivors())
         request = self._sources.give_back(request)
-        return self._close_if_done(request, step.is_seeking)
-
-    def launch_shortfall(self, request: Request, until: Deadline) -> Step:
-        """Launch what is missing, place after place, until it is had, nowhere is left or the time is up."""
-        while request.phase is Phase.OPEN and request.shortfall and not self._is_past_deadline(request):
-            if until.has_passed:
-                return Step(request, True)
-            try:
-                plan = self._site.provider.plan(self._order(request))
-            except (ProviderError, ConfigurationError) as error:
-                return self._unplanned(request, Refusal.of(error))
-            if plan is None:
-                return Step(request, False)
-            try:
-                request = self._intended(request, plan)
-            except BusyError:
-                return Step(request, True)  # what it would share is just being removed
-            request = self._send(request, request.launches[-1])
-            last = request.launches[-1]
-            kinds = {error.kind for error in last.errors}
-            if last.state is LaunchState.REFUSED and kinds and all(kind.is_permanent for kind in kinds):
-                return Step(request, False)
-            is_place_shut = last.attempt in request.exhausted_attempts
-            if ErrorKind.THROTTLED in kinds or (last.state is LaunchState.REFUSED and not is_place_shut):
-                return Step(request, True)  # the same place again, but not at once
-        return Step(request, True)
-
-    def _unplanned(self, request: Request, reason: Refusal) -> Step:
-        """The launch could not even be planned: for good, or for now."""
-        now = self._clock.now()
-        told = request._replace(trouble=(reason._replace(at=int(now)),))
-        request = self._save(
-            request, told.blinded(now) if reason.kind is ErrorKind.TRANSIENT else told.sighted(now)
-        )
-        log.warning("launch.unplanned", request_id=request.id, kind=reason.kind, reason=str(reason))
-        self._remember(request, reason)
-        return Step(request, not reason.kind.is_permanent)
-
-    def _order(self, request: Request) -> Order:
-        return Order(
-            request_id=request.id,
-            attempt=len(request.launches) + 1,
-            template=request.template,
-            units=request.shortfall,
-            past=request.launches,
-            exhausted=request.exhausted_attempts,
-        )
-
-    def _intended(self, request: Request, plan: Plan) -> Request:
-        """Make the intent to launch durable. Raises BusyError: nothing was begun."""
-        with self._sources.naming(plan.remains):
-            intent = request._replace(trouble=()).with_launch(self._frozen(request, plan))
-            return self._save(request, intent)
-
-    def _frozen(self, request: Request, plan: Plan) -> Launch:
-        attempt = len(request.launches) + 1
-        return Launch(
-            attempt=attempt,
-            token=_token(self._site.context.installation, request.id, str(attempt), plan.region, plan.place),
-            api=plan.api,
-            region=plan.region,
-            account=plan.account,
-            place=plan.place,
-            params=plan.params,
-            units=plan.units,
-            planned_at=self._clock.now(),
-            weight=plan.weight,
-            weights=plan.weights,
-            remains=plan.remains,
-            user_data=self._store.save_text(plan.user_data) if plan.user_data else "",
-        )
-
-    def _send(self, request: Request, launch: Launch) -> Request:
-        """Send a launch whose record is durable, and make its outcome durable. Safe to repeat."""
-        user_data = self._store.load_text(launch.user_data) if launch.user_data else ""
-        called_at = self._clock.now()
-        outcome = self._site.provider.launch(launch, user_data)
-        return self._record(request, launch, outcome, called_at)
-
-    def _record(self, request: Request, launch: Launch, outcome: Outcome, called_at: float) -> Request:
-        at = int(called_at)
-        launch = launch._replace(
-            state=outcome.state,
-            account=launch.account or outcome.account,
-            resource_id=outcome.resource_id or launch.resource_id,
-            look_only=outcome.look_only,
-            errors=tuple(error._replace(at=at) for error in outcome.errors) or launch.errors,
-        )
-        write = log.info if outcome.sightings else log.warning
-        write(
-            "launch.answered",
-            request_id=request.id,
-            attempt=launch.attempt,
-            place=launch.place,
-            state=launch.state,
-            asked=launch.units,
-            machines=len(outcome.sightings),
-            errors=[str(error) for error in outcome.errors],
-        )
-        for error in outcome.errors:
-            self._remember(request, error)
-        told = request.with_launch(launch).adopt(launch, outcome.sightings, called_at)
-        return self._save(
-            request, told if launch.state is LaunchState.UNKNOWN else told.sighted(self._clock.now())
-        )
-
-    def _remember(self, request: Request, reason: Refusal) -> None:
-        """Keep the reason where `hfplugin status` finds it after the request's record is archived."""
-        try:
-            self._store.save_reason(request.template.id, request.id, str(reason), int(self._clock.now()))
-        except StateError as error:
-            log.warning("reason.not_kept", request_id=request.id, reason=str(error))
+        return self._launching.spare(step.request, self._close_if_done(request, step.is_seeking))
 
     def _settle(self, request: Request) -> Request:
         """Find out what came of launches whose answer is not known, before anything else is asked."""
@@ -204,7 +81,7 @@ class Fulfilment:
                 again = launch._replace(state=LaunchState.UNKNOWN)
                 request = self._save(request, request.with_launch(again))
                 replays = self._may_replay(request, launch)
-                request = self._send(request, again) if replays else self._look(request, again)
+                request = self._launching.send(request, again) if replays else self._look(request, again)
         if any(launch.state.is_unsettled and launch.first_empty_look is None for launch in request.launches):
             request = self._save(request, request.blinded(self._clock.now()))
         return request
@@ -234,7 +111,7 @@ class Fulfilment:
         said = {(error.kind, error.code) for error in launch.errors}
         is_news = any((error.kind, error.code) not in said for error in outcome.errors)
         if new or is_news or outcome.state is not launch.state:
-            return self._record(request, launch, outcome._replace(sightings=new), called_at)
+            return self._launching.record(request, launch, outcome._replace(sightings=new), called_at)
         return request
 
     def _give_up_failed_sources(self, request: Request) -> Request:
@@ -259,7 +136,7 @@ class Fulfilment:
             return request
         request = request.sighted(now)
         if found.state is LaunchState.ACCEPTED:
-            return self._record(request, launch, found, launch.planned_at)
+            return self._launching.record(request, launch, found, launch.planned_at)
         since = launch.first_empty_look
         if found.sightings:
             # EC2 may show a part of a launch before the rest: fewer than asked are all only when that lasts.
@@ -268,7 +145,7 @@ class Fulfilment:
             state = LaunchState.SETTLED if has_lasted or units >= launch.units else LaunchState.UNKNOWN
             outcome = found._replace(state=state, account=found.sightings[0].account, look_only=True)
             launch = launch._replace(first_empty_look=now if since is None else since)
-            return self._record(request, launch, outcome, launch.planned_at)
+            return self._launching.record(request, launch, outcome, launch.planned_at)
         if launch.first_empty_look is None:
             return self._save(request, request.with_launch(launch._replace(first_empty_look=now)))
         if now - launch.first_empty_look < SETTLE_SECONDS:
@@ -424,8 +301,3 @@ class Fulfilment:
 
     def _save(self, before: Request, after: Request) -> Request:
         return before if after == before else self._store.requests.save(after)
-
-
-def _token(*parts: str) -> str:
-    """Derive a launch's idempotency token: the same launch always has the same one, 48 of EC2's 64 characters."""
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:48]

@@ -220,6 +220,8 @@ class Returns:
                 released = self._sources.release(request, [located(machine) for _, machine in entries])
             except (ProviderError, ConfigurationError, BusyError) as error:
                 log.warning("return.not_released", return_id=record.id, reason=str(error))
+                if not isinstance(error, BusyError):
+                    changed |= {index: m._replace(message=one_line(str(error))) for index, m in entries}
                 continue
             log.info(
                 "return.released",

@@ -75,12 +75,15 @@ class ConfiguredSite:
     def context(self) -> Context:
         if self._context is None:
             from hfplugin.providers.base.cache import Cache
+            from hfplugin.providers.base.health import Health
             from hfplugin.providers.base.provider import Context
 
             self._context = Context(
                 provider_name=self.environment.provider_name,
                 installation=self.settings.installation or self._store.installation(),
                 cache=Cache(join(self.environment.state_dir, "cache")),
+                health=Health(join(self.environment.state_dir, "health")),
+                templates=lambda: self.templates,
             )
         return self._context
 

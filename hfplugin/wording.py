@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+from hfplugin.errors import ErrorKind
 from hfplugin.model import Refusal, Request, Result
 
 # HostFactory's consoles cut longer messages.
 LONGEST = 500
+
+# More places than these say nothing to whoever reads one line: the record has them all.
+_MOST_PLACES = 4
 
 
 def summary(request: Request, now: float) -> str:
@@ -26,7 +30,28 @@ def summary(request: Request, now: float) -> str:
     if request.blind_since is not None and now > request.blind_since:
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(request.blind_since))
         parts.append(f"the cloud cannot be observed since {since}")
-    return one_line("; ".join(parts))
+    return one_line("; ".join(parts + _elsewhere(request, reason)))
+
+
+def _elsewhere(request: Request, last: Refusal | None) -> list[str]:
+    """Say of the other places, by code, that they brought less than was asked of them or were not asked.
+
+    When all was had, only what somebody could do something about is worth a word.
+    """
+    chain = [each for launch in request.launches for each in (*launch.passed_over, *launch.errors)]
+    places: dict[str, dict[str, None]] = {}
+    for each in (*chain, *request.trouble):
+        is_other = last is None or (each.code, each.place) != (last.code, last.place)
+        is_worth_it = last is not None or each.kind in (ErrorKind.CAPACITY, ErrorKind.QUOTA)
+        if each.code and each.place and is_other and is_worth_it:
+            places.setdefault(each.code, {})[each.place] = None
+    also = " also" if last is not None else ""
+    return [f"{code}{also} in {_some(list(names))}" for code, names in places.items()]
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _MOST_PLACES
+    return ", ".join(names[:_MOST_PLACES]) + (f" and {more} more" if more > 0 else "")
 
 
 def last_reason(request: Request) -> Refusal | None:

@@ -19,6 +19,7 @@ from hfplugin.config import RequestSettings, Settings
 from hfplugin.errors import ErrorKind, InputError, ProviderError
 from hfplugin.model import Launch, LaunchState, MachineState, Refusal, Template
 from hfplugin.providers.base.cache import Cache
+from hfplugin.providers.base.health import Health
 from hfplugin.providers.base.provider import (
     Check,
     Context,
@@ -27,6 +28,7 @@ from hfplugin.providers.base.provider import (
     Host,
     Inventory,
     Located,
+    Nowhere,
     Observation,
     Order,
     Outcome,
@@ -132,7 +134,7 @@ class FakeCloud:
         """Everything that is there beside machines."""
         return self.templates | {source.id for source in self.sources.values() if not source.is_over}
 
-    def plan(self, order: Order) -> Plan | None:
+    def plan(self, order: Order) -> Plan | Nowhere:
         self._enter("plan")
         shut = {launch.place for launch in order.past if launch.attempt in order.exhausted}
         settings = order.template.extension
@@ -160,7 +162,7 @@ class FakeCloud:
                     remains=tuple(settings.get("remains", ["template"] if "source" in settings else [])),
                     user_data=settings.get("user_data", ""),
                 )
-        return None
+        return Nowhere()
 
     def launch(self, launch: Launch, user_data: str) -> Outcome:
         self.before_launch(launch)
@@ -455,7 +457,7 @@ class FakeSite:
 
     @property
     def context(self) -> Context:
-        return Context(PROVIDER_NAME, INSTALLATION, Cache("/nonexistent"))
+        return Context(PROVIDER_NAME, INSTALLATION, Cache("/nonexistent"), Health())
 
     def template(self, template_id: str) -> Template:
         found = [template for template in self.templates if template.id == template_id]
@@ -467,11 +469,11 @@ class FakeSite:
 class Installation:
     """A file store on a fake cloud; a new store and broker per call, as every call is a new process."""
 
-    def __init__(self, root: Path, templates: list[Template]) -> None:
+    def __init__(self, root: Path, templates: list[Template], limits: RequestSettings | None = None) -> None:
         self.root = root
         self.clock = ManualClock()
         self.cloud = FakeCloud(self.clock)
-        self.site = FakeSite(self.cloud, templates)
+        self.site = FakeSite(self.cloud, templates, Settings("fake", None, limits or RequestSettings()))
 
     @property
     def store(self) -> FileStore:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import botocore.session
 import pytest
@@ -22,11 +22,12 @@ from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.aws.handlers import run_instances
 from hfplugin.providers.aws.template import AWSTemplate
 from hfplugin.providers.base.cache import Cache
-from hfplugin.providers.base.provider import Context, Order
+from hfplugin.providers.base.health import Health
+from hfplugin.providers.base.provider import Context, Order, Plan
 from hfplugin.providers.base.registry import TemplateExtensionRegistry
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2 import EC2Client
+    pass
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config"
@@ -303,18 +304,18 @@ class Offline(Clients):
     def account(self) -> str:
         return "123456789012"
 
-    def ec2_for_launch(self, region: str) -> EC2Client:
-        return cast("EC2Client", None)
+    def require_ready(self, region: str, action: str, service: str = "ec2") -> None:
+        """It always is."""
 
 
 def launch_tags(directory: Path) -> dict[str, dict[str, str]]:
     """The tags of a planned launch, by the kind of what carries them."""
-    cache = Cache(str(directory))
-    clients = Offline(AWSSettings(region="us-east-1"), PROVIDER, cache)
+    cache, health = Cache(str(directory)), Health()
+    clients = Offline(AWSSettings(region="us-east-1"), PROVIDER, cache, health)
     bare = Template("bare", "aws", -1, {}, {"imageId": "ami-0", "vmType": "c5.large", "encrypted": False})
     order = Order("req-0", 1, bare, 1)
-    plan = run_instances.plan(clients, Context(PROVIDER, "installation", cache), extension(bare), order)
-    assert plan is not None
+    plan = run_instances.plan(clients, Context(PROVIDER, "installation", cache, health), extension(bare), order)
+    assert isinstance(plan, Plan)
     return {spec["ResourceType"]: tags.as_dict(spec["Tags"]) for spec in plan.params["TagSpecifications"]}
 
 

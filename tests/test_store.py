@@ -317,6 +317,7 @@ GOLDEN: dict[str, Request | Return] = {
                 first_empty_look=1800000100.0,
                 weights={"m5.xlarge": 4},
                 remains=("launch-template/hf-prod1", "fleet"),
+                passed_over=(_said(at=1800000002),),
                 is_stopped=True,
                 stopped_at=1800000200.0,
                 is_removed=True,
@@ -414,10 +415,19 @@ def test_the_golden_record_of_this_schema_is_read_and_written_as_it_is(name: str
     assert codec.encode(GOLDEN[name]) == path.read_bytes()
 
 
-def test_a_record_of_schema_2_is_one_that_hostfactory_has_asked_about() -> None:
-    """What schema 3 added: whether HostFactory has asked about a request, why it was withdrawn, and blind time."""
+def test_a_record_of_schema_3_passed_no_place_over() -> None:
+    """What schema 4 added: the places that a launch passed over."""
     request = GOLDEN["request"]
     assert isinstance(request, Request)
+    launches = tuple(launch._replace(passed_over=()) for launch in request.launches)
+    expected = request._replace(launches=launches)
+    assert codec.decode(Request, (STATE / "schema-3/request.json").read_bytes()) == expected
+    assert codec.decode(Return, (STATE / "schema-3/return.json").read_bytes()) == GOLDEN["return"]
+
+
+def test_a_record_of_schema_2_is_one_that_hostfactory_has_asked_about() -> None:
+    """What schema 3 added: whether HostFactory has asked about a request, why it was withdrawn, and blind time."""
+    request = codec.decode(Request, (STATE / "schema-3/request.json").read_bytes())
     machines = tuple(machine._replace(blind_before=0.0) for machine in request.machines)
     expected = request._replace(unclaimed_since=None, withdrawn="", machines=machines)
     assert codec.decode(Request, (STATE / "schema-2/request.json").read_bytes()) == expected

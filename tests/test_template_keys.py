@@ -24,7 +24,8 @@ from hfplugin.providers.aws.handlers.run_instances import RunInstances
 from hfplugin.providers.aws.handlers.spot_fleet import SpotFleet
 from hfplugin.providers.aws.template import AWSTemplate
 from hfplugin.providers.base.cache import Cache
-from hfplugin.providers.base.provider import Context, Order
+from hfplugin.providers.base.health import Health
+from hfplugin.providers.base.provider import Context, Nowhere, Order
 from hfplugin.providers.base.registry import TemplateExtensionRegistry
 from hfplugin.templates import TemplateKeys
 
@@ -173,7 +174,7 @@ class Desk:
 
     def __init__(self, site: HostFactory, clients: FakeClients, directory: Path) -> None:
         self._site = site
-        context = Context("prod1", "installation", Cache(str(directory)))
+        context = Context("prod1", "installation", Cache(str(directory)), Health())
         self._handlers: dict[str, Handler] = {
             "RunInstances": RunInstances(clients, context),
             "EC2Fleet": EC2Fleet(clients, context, lambda: NOW),
@@ -208,7 +209,7 @@ class Desk:
         while True:
             order = Order("req-1", 1, template, 9, past, frozenset(range(len(past))))
             plan = handler.plan(extension, order)
-            if plan is None:
+            if isinstance(plan, Nowhere):
                 return plans
             plans.append(plan)
             past += (

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import sys
+import time
 from collections.abc import Callable
 
 import click
@@ -114,6 +115,59 @@ def status(as_json: bool) -> None:
     _for_people(show)
 
 
+@cli.command(short_help="Show what was asked for a request, and what came.")
+@click.argument("request_id", metavar="REQUEST-ID")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def history(request_id: str, as_json: bool) -> None:
+    """Show every launch of a request, with the places that it passed over or that refused, and its machines.
+
+    Reads the state only: the cloud is not asked.
+    """
+    from hfplugin.cli import history as story
+
+    def show(environment: Environment) -> int:
+        found = story.collect(environment, request_id)
+        if as_json:
+            click.echo(json.dumps(found, indent=2))
+        else:
+            story.show(found)
+        return 0
+
+    _for_people(show)
+
+
+@cli.group(invoke_without_command=True, short_help="Show, or forget, what is held back.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+@click.pass_context
+def health(context: click.Context, as_json: bool) -> None:
+    """Show services that do not answer, what was refused lately, and calls that are throttled.
+
+    All calls share this memory, and each part of it runs out by itself. The cloud is not asked.
+    """
+    from hfplugin.cli import health as held
+
+    def show(environment: Environment) -> int:
+        report = held.memory(environment).report()
+        click.echo(json.dumps(held.as_json(report), indent=2) if as_json else held.described(report, time.time()))
+        return 0
+
+    if context.invoked_subcommand is None:
+        _for_people(show)
+
+
+@health.command(short_help="Forget all of it.")
+def reset() -> None:
+    """Forget what is held back: the next call asks the cloud for whatever it needs."""
+    from hfplugin.cli import health as held
+
+    def forget(environment: Environment) -> int:
+        held.memory(environment).reset()
+        click.echo("Forgotten: the next call asks again.")
+        return 0
+
+    _for_people(forget)
+
+
 @cli.command(short_help="Try everything, launching nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def check(as_json: bool) -> None:
@@ -184,6 +238,7 @@ def refresh() -> None:
         from hfplugin import catalog, compiler
         from hfplugin.files import make_directory
         from hfplugin.providers.base.cache import Cache
+        from hfplugin.providers.base.health import Health
         from hfplugin.providers.base.provider import Context
         from hfplugin.providers.base.registry import ProviderRegistry
 
@@ -194,7 +249,8 @@ def refresh() -> None:
             raise ConfigurationError(f"provider type {settings.provider_type} has no table of machine types")
         path = catalog.machine_types_path(environment)
         cache = Cache(os.path.dirname(path))
-        context = Context(environment.provider_name, settings.installation, cache)
+        health = Health(os.path.join(environment.state_dir, "health"))
+        context = Context(environment.provider_name, settings.installation, cache, health)
         try:
             make_directory(cache.directory)
         except OSError as error:

@@ -7,7 +7,15 @@ A change is a named transition that returns a new value.
 
 from typing import TypeVar
 
-from hfplugin.model.launch import REPLAY_SECONDS, SETTLE_SECONDS, Launch, LaunchState, Refusal, Template
+from hfplugin.model.launch import (
+    REPLAY_SECONDS,
+    SETTLE_SECONDS,
+    Launch,
+    LaunchState,
+    Refusal,
+    Template,
+    most_machines,
+)
 from hfplugin.model.machine import (
     CONSISTENCY_SECONDS,
     REFUSED_RETURN_SECONDS,
@@ -38,6 +46,7 @@ __all__ = [
     "ReturnedMachine",
     "Template",
     "counts",
+    "most_machines",
 ]
 
 Record = TypeVar("Record", Request, Return)

@@ -72,6 +72,11 @@ class Refusal(NamedTuple):
         return f"{self.code}{where}: {self.message}" if self.code else f"{self.message}{where}"
 
 
+def most_machines(units: int, weight: int, weights: dict[str, int]) -> int:
+    """Give how many machines so many units are at the most, when each is worth what its type is."""
+    return -(-units // min(weights.values(), default=weight))
+
+
 class Launch(NamedTuple):
     """One call to the cloud for machines: what was frozen before it, what came of it.
 
@@ -79,7 +84,8 @@ class Launch(NamedTuple):
     `units` is what was asked; `weight` the units one machine is worth, `weights` those of types that are worth
     something else; `place` where, for people. `look_only`: sending it again would tell nothing more, so what it
     brought is looked for. `remains` names what it leaves in the cloud besides machines, which is removed once the
-    last of them is gone; `is_stopped`: its source was told to bring nothing more, at `stopped_at`.
+    last of them is gone; `is_stopped`: its source was told to bring nothing more, at `stopped_at`. `passed_over`
+    are the places before its own that were not asked, because they had refused other requests lately.
     """
 
     attempt: int
@@ -103,6 +109,7 @@ class Launch(NamedTuple):
     is_stopped: bool = False
     stopped_at: float = 0.0
     is_removed: bool = False
+    passed_over: tuple[Refusal, ...] = ()
 
     @property
     def is_source(self) -> bool:
@@ -129,6 +136,11 @@ class Launch(NamedTuple):
     @property
     def leaves_something(self) -> bool:
         return bool(self.remains) and not self.is_removed
+
+    @property
+    def machines(self) -> int:
+        """How many machines were asked for, at the most."""
+        return most_machines(self.units, self.weight, self.weights)
 
     def units_of(self, machine_type: str) -> int:
         """Give what a machine of a type is worth."""

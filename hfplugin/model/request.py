@@ -114,6 +114,11 @@ class Request(NamedTuple):
             return 0
         return self.undelivered(launch) if launch.is_delivering else launch.units
 
+    def spared(self, launch: Launch) -> int:
+        """Machines that a launch was asked for and will not bring."""
+        is_over = launch.is_stopped or not launch.state.is_open
+        return max(0, launch.machines - len(self.machines_of(launch))) if is_over else 0
+
     def undelivered(self, launch: Launch) -> int:
         """Units of a source that it neither holds nor was told to do without: what it lost, it replaces."""
         had = (m.units for m in self.machines_of(launch) if counts(m) or m.is_dismissed)

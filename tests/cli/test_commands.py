@@ -15,6 +15,7 @@ from player import HostFactory, template
 from hfplugin import __version__
 from hfplugin.catalog import machine_types_path
 from hfplugin.environment import Environment
+from hfplugin.errors import ErrorKind
 from hfplugin.hostfactory.verbs import VERBS
 from hfplugin.model import (
     Launch,
@@ -22,6 +23,7 @@ from hfplugin.model import (
     Machine,
     MachineState,
     Phase,
+    Refusal,
     Request,
     RequestStatus,
     Result,
@@ -36,6 +38,7 @@ REQUEST_ID = "req-11111111-1111-4111-8111-111111111111"
 CLOSED_ID = "req-22222222-2222-4222-8222-222222222222"
 RETURN_ID = "ret-11111111-1111-4111-8111-111111111111"
 DAMAGED_ID = "req-33333333-3333-4333-8333-333333333333"
+NOWHERE_ID = "req-44444444-4444-4444-8444-444444444444"
 CREATED = 1_700_000_000
 
 # A template of Open Resource Broker, and the same in our words.
@@ -303,6 +306,52 @@ def remove_conf(site: HostFactory) -> None:
 def block(directory: Path) -> None:
     directory.rmdir()
     directory.touch()
+
+
+class TestHistory:
+    @pytest.fixture
+    def told(self, busy: HostFactory) -> HostFactory:
+        """The busy instance, whose open request was refused once and passed a place over."""
+        reason = Refusal(ErrorKind.CAPACITY, "InsufficientInstanceCapacity", "none [left]", "us-1/a", CREATED)
+        passed = Refusal(ErrorKind.CAPACITY, "RefusedRecently", "not asked again before noon", "us-1/b")
+        launch = open_request().launches[0]
+        refused = launch._replace(state=LaunchState.REFUSED, place="us-1/a", errors=(reason,))
+        later = launch._replace(attempt=2, place="us-2/c", passed_over=(passed,))
+        store = FileStore(str(busy.state))
+        request = store.requests.load(REQUEST_ID)
+        assert request is not None
+        store.requests.save(request._replace(launches=(refused, later)))
+        return busy
+
+    def test_the_json_has_every_launch_with_its_reasons_and_every_machine(self, told: HostFactory) -> None:
+        found = run(told, "history", REQUEST_ID, "--json").answer
+        assert [(each["place"], each["state"], each["machines"]) for each in found["launches"]] == [
+            ("us-1/a", "refused", 4),
+            ("us-2/c", "unknown", 0),
+        ]
+        assert found["launches"][0]["errors"] == [
+            {
+                "place": "us-1/a",
+                "kind": "capacity",
+                "reason": "InsufficientInstanceCapacity in us-1/a: none [left]",
+            }
+        ]
+        [passed] = found["launches"][1]["passedOver"]
+        assert passed["reason"] == "RefusedRecently in us-1/b: not asked again before noon"
+        assert [(each["machineId"], each["result"]) for each in found["machines"]][3] == ("i-4", "fail")
+        assert "InsufficientInstanceCapacity in us-1/a" in found["message"]
+
+    def test_the_tables_have_the_same(self, told: HostFactory) -> None:
+        called = run(told, "history", REQUEST_ID)
+        assert (called.status, called.stderr) == (0, "")
+        for text in ("RunInstances in us-1/a", "none [left]", "passed over RefusedRecently", "terminated [/by]"):
+            assert text in called.stdout
+
+    @pytest.mark.parametrize("request_id", ["req-1", NOWHERE_ID, RETURN_ID, "../../etc/passwd"])
+    def test_an_id_without_a_record_is_named(self, busy: HostFactory, request_id: str) -> None:
+        called = run(busy, "history", request_id)
+        assert (called.status, called.stdout) == (1, "")
+        assert f"no record of request {request_id}" in called.stderr
 
 
 class TestCheck:

@@ -17,6 +17,7 @@ from hfplugin.providers.base.provider import (
     Host,
     Inventory,
     Located,
+    Nowhere,
     Observation,
     Order,
     Outcome,
@@ -173,10 +174,10 @@ class SimulatedCloud(FakeCloud):
             self.lost[operation] -= 1
             raise ProviderError(ErrorKind.TRANSIENT, "ReadTimeout", "the answer was lost")
 
-    def plan(self, order: Order) -> Plan | None:
+    def plan(self, order: Order) -> Plan | Nowhere:
         with self._asked("plan"):
             plan = super().plan(order)
-        if plan is not None:
+        if isinstance(plan, Plan):
             plan.params["tags"]["installation"] = self.installation
         return plan
 

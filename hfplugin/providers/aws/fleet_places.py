@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hfplugin.errors import ErrorKind
-from hfplugin.providers.aws import subnets
+from hfplugin.providers.aws import pools, purchase, subnets
 from hfplugin.providers.aws.client import Clients
+from hfplugin.providers.aws.pools import Choice, Pool
 from hfplugin.providers.base.provider import Order
 
 if TYPE_CHECKING:
@@ -32,31 +33,48 @@ class Place(NamedTuple):
         return f"{self.region}/{self.price_type}{again}"
 
 
-def first_open(clients: Clients, template: AWSTemplate, order: Order) -> Place | None:
-    """Give the first place that has not refused or failed this request."""
+def first_open(clients: Clients, template: AWSTemplate, order: Order, has_layers: bool = True) -> Choice[Place]:
+    """Choose the first place that has not refused or failed this request, nor others lately."""
     shut = {launch.place for launch in order.past if launch.attempt in order.exhausted}
     over_quota = {
-        _price_type(launch.place)
+        tuple(launch.place.split("/")[:2])
         for launch in order.past
         if launch.errors and all(error.kind is ErrorKind.QUOTA for error in launch.errors)
     }
-    for place in every(clients, template):
-        if str(place) not in shut and place.price_type not in over_quota:
-            return place
-    return None
+    open_places = (
+        (place, _pools(template.in_region(place.region), place))
+        for place in every(clients, template, has_layers)
+        if str(place) not in shut and (place.region, place.price_type) not in over_quota
+    )
+    return pools.choose(clients, open_places, order)
 
 
-def every(clients: Clients, template: AWSTemplate) -> Iterator[Place]:
-    """Go through the places in their order: heterogeneous templates end on demand."""
+def _pools(template: AWSTemplate, place: Place) -> list[Pool]:
+    """Give the pools of a place; none is known where AWS or the launch template chooses the types."""
+    bought = purchase.split(template, 100, template.on_demand_base_capacity or 0)
+    price_types = [name for name, units in ((ON_DEMAND, bought.on_demand), ("spot", bought.spot)) if units]
+    if place.price_type == ON_DEMAND:
+        price_types = [ON_DEMAND]
+    return [
+        Pool(place.region, price_type, machine_type, subnet)
+        for price_type in price_types
+        for machine_type in machine_types(template, place)
+        for subnet in place.subnets or tuple(template.subnet_id) or ("",)
+    ]
+
+
+def every(clients: Clients, template: AWSTemplate, has_layers: bool = True) -> Iterator[Place]:
+    """Go through the places in their order, region by region; heterogeneous templates end on demand in each.
+
+    Without layers it takes all subnets at once, any number of a zone, and a place names none. A region is looked
+    at when those before it are gone through.
+    """
     kinds = [template.purchase, *([ON_DEMAND] if template.purchase == "heterogeneous" else [])]
-    layers = subnets.layers(clients, clients.region, template.subnet_id)
-    for kind in kinds:
-        for number, layer in enumerate(layers):
-            yield Place(clients.region, kind, number, tuple(layer))
-
-
-def _price_type(place: str) -> str:
-    return place.split("/")[1] if "/" in place else ""
+    for region in clients.regions_of(template):
+        layers = subnets.layers(clients, region, template.in_region(region).subnet_id) if has_layers else [[]]
+        for kind in kinds:
+            for number, layer in enumerate(layers):
+                yield Place(region, kind, number, tuple(layer))
 
 
 def machine_types(template: AWSTemplate, place: Place) -> dict[str, int]:

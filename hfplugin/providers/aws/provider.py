@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError, ProviderError
 from hfplugin.model import Launch, Template
@@ -16,6 +16,7 @@ from hfplugin.providers.base.provider import (
     Host,
     Inventory,
     Located,
+    Nowhere,
     Observation,
     Order,
     Outcome,
@@ -38,9 +39,11 @@ class AWSProvider:
 
     def __init__(self, settings: AWSSettings, context: Context) -> None:
         self._context = context
-        self._clients = Clients(settings, context.provider_name, context.cache)
+        self._clients = Clients(
+            settings, context.provider_name, context.cache, context.health, lambda: _regions(context.templates())
+        )
 
-    def plan(self, order: Order) -> Plan | None:
+    def plan(self, order: Order) -> Plan | Nowhere:
         extension = _extension(order.template)
         return self._handler(extension.service).plan(extension, order)
 
@@ -123,6 +126,12 @@ class AWSProvider:
             said = "; ".join(f"{text} (in {', '.join(where)})" for text, where in failed.items())
             return Check(subject, False, said, remedy)
         return Check(subject, True, f"a launch would succeed in {', '.join(places)}")
+
+
+def _regions(templates: Sequence[Template]) -> Iterator[str]:
+    for template in templates:
+        if template.provider_type == "aws":
+            yield from _extension(template).region_overrides
 
 
 def _extension(template: Template) -> AWSTemplate:

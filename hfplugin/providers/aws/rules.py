@@ -62,7 +62,6 @@ _IN_THE_FILE = (
 _NO_EFFECT = {
     "priority": "HostFactory takes the templates in the order of the file",
     "ttl": "HostFactory decides when a machine is returned",
-    "region_overrides": "this version launches in the home region only",
 }
 
 

@@ -96,7 +96,7 @@ def _refresh(settings: AWSSettings, context: Context, path: str) -> int:
     from hfplugin.providers.aws.client import Clients
     from hfplugin.providers.aws.errors import AWS_ERRORS, translate
 
-    clients = Clients(settings, context.provider_name, context.cache)
+    clients = Clients(settings, context.provider_name, context.cache, context.health)
     types: dict[str, instance_types.InstanceType] = {}
     try:
         for region in clients.regions:

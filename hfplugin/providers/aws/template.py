@@ -39,6 +39,8 @@ class RegionOverride(BaseModel):
     launch_template_id: str = ""
     launch_template_version: Text = ""
     placement_group_name: str = ""
+    capacity_reservation_id: str = ""
+    ec2_fleet_config: str = ""
 
 
 class AWSTemplate(BaseModel):
@@ -101,10 +103,23 @@ class AWSTemplate(BaseModel):
 
     @model_validator(mode="after")
     def _is_launchable(self) -> AWSTemplate:
-        fault = rules.fault(self)
-        if fault:
+        if fault := rules.fault(self):
             raise ValueError(fault)
+        for region in self.region_overrides:
+            if fault := rules.fault(self.in_region(region)):
+                raise ValueError(f"regionOverrides: {region}: {fault}")
         return self
+
+    def in_region(self, region: str) -> AWSTemplate:
+        """Give the template as it is meant in a region: what regionOverrides says there is laid over it.
+
+        The service stays the same: it is the template's, not a place's.
+        """
+        override = self.region_overrides.get(region)
+        if override is None:
+            return self
+        changed = {name: getattr(override, name) for name in override.model_fields_set}
+        return self.model_copy(update={**changed, "provider_api": self.service})
 
     @property
     def machine_types(self) -> dict[str, int]:

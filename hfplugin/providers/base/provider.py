@@ -5,16 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from hfplugin.model import Launch, LaunchState, Machine, MachineState, Refusal, ReturnedMachine, Template
+from hfplugin.model import (
+    Launch,
+    LaunchState,
+    Machine,
+    MachineState,
+    Refusal,
+    ReturnedMachine,
+    Template,
+    most_machines,
+)
 from hfplugin.providers.base.cache import Cache
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hfplugin.providers.base.health import Health
 
 
 class Context(NamedTuple):
-    """What a provider is told of the installation it works for; `cache` is for what can be found out again."""
+    """What a provider is told of the installation it works for.
+
+    `cache` is for what can be found out again, `health` is what all processes know of bad days, `templates` gives
+    all that are offered.
+    """
 
     provider_name: str
     installation: str
     cache: Cache
+    health: Health
+    templates: Callable[[], Sequence[Template]] = tuple
 
 
 class Order(NamedTuple):
@@ -36,7 +55,8 @@ class Plan(NamedTuple):
     """One launch, ready to be frozen into a record: everything that the cloud will be told.
 
     `units` is what this call asks for, at most what was ordered plus less than one machine's `weight`;
-    `weights` are the units of machine types that are worth something else. `remains`: see Launch.
+    `weights` are the units of machine types that are worth something else. `remains` and `passed_over`: see
+    Launch.
     """
 
     api: str
@@ -49,6 +69,18 @@ class Plan(NamedTuple):
     user_data: str = ""
     weights: dict[str, int] = {}
     remains: tuple[str, ...] = ()
+    passed_over: tuple[Refusal, ...] = ()
+
+    @property
+    def machines(self) -> int:
+        """How many machines are asked for, at the most."""
+        return most_machines(self.units, self.weight, self.weights)
+
+
+class Nowhere(NamedTuple):
+    """Every place has refused or failed the request, or refused others lately: those were `passed_over`."""
+
+    passed_over: tuple[Refusal, ...] = ()
 
 
 class Sighting(NamedTuple):
@@ -195,8 +227,8 @@ class Provider(Protocol):
     back in the value where a part of the answer can still be used; else as ProviderError.
     """
 
-    def plan(self, order: Order) -> Plan | None:
-        """Decide the next launch, reading the cloud at most; None when every place has refused or failed.
+    def plan(self, order: Order) -> Plan | Nowhere:
+        """Decide the next launch, reading the cloud at most.
 
         Raises ProviderError (a look-up failed), ConfigurationError (the template cannot be launched).
         """

@@ -23,7 +23,8 @@ from hfplugin.providers.aws.errors import code_of_activity, kind_of
 from hfplugin.providers.aws.handlers.auto_scaling import AutoScaling
 from hfplugin.providers.aws.template import AWSTemplate
 from hfplugin.providers.base.cache import Cache
-from hfplugin.providers.base.provider import Context, Located, Order, Plan, Released, Source
+from hfplugin.providers.base.health import Health
+from hfplugin.providers.base.provider import Context, Located, Nowhere, Order, Plan, Released, Source
 from hfplugin.providers.base.registry import TemplateExtensionRegistry
 
 CASES = golden_case.cases("groups", {"template.json"}, "call.json")
@@ -31,7 +32,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 REQUEST_ID = "req-00000000-0000-4000-8000-000000000000"
 UNITS = 10
-CONTEXT = Context("prod1", "abc", Cache("/nonexistent"))
+CONTEXT = Context("prod1", "abc", Cache("/nonexistent"), Health())
 TERMINATION = "TerminateInstanceInAutoScalingGroup"
 
 
@@ -63,7 +64,7 @@ def template_of(**keys: Any) -> Template:
 def planned(clients: Clients, template: Template, units: int = UNITS, **history: Any) -> Plan:
     order = Order(REQUEST_ID, len(history.get("past", ())) + 1, template, units, **history)
     found = AutoScaling(clients, CONTEXT).plan(extension_of(template), order)
-    assert found is not None
+    assert isinstance(found, Plan)
     return found
 
 
@@ -162,7 +163,7 @@ def test_two_subnets_of_a_zone_are_one_try(clients: FakeClients) -> None:
     first = planned(clients, template)
     assert first.params["Call"]["VPCZoneIdentifier"] == "subnet-a,subnet-b"
     order = Order(REQUEST_ID, 2, template, 1, past=(frozen(first),), exhausted=frozenset({1}))
-    assert AutoScaling(clients, CONTEXT).plan(extension_of(template), order) is None
+    assert AutoScaling(clients, CONTEXT).plan(extension_of(template), order) == Nowhere()
 
 
 def test_what_a_heterogeneous_group_could_not_give_is_bought_on_demand(clients: FakeClients) -> None:
@@ -217,7 +218,9 @@ def scaling(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """The provider's own clients of the emulated AWS."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    return Clients(AWSSettings(region=REGION, endpoint_url=emulator.url), "prod1", Cache(str(tmp_path / "cache")))
+    return Clients(
+        AWSSettings(region=REGION, endpoint_url=emulator.url), "prod1", Cache(str(tmp_path / "cache")), Health()
+    )
 
 
 @pytest.fixture

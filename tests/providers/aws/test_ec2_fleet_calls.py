@@ -20,6 +20,7 @@ from hfplugin.providers.aws import launch_templates, tags
 from hfplugin.providers.aws.handlers.ec2_fleet import EC2Fleet
 from hfplugin.providers.aws.template import AWSTemplate
 from hfplugin.providers.base.cache import Cache
+from hfplugin.providers.base.health import Health
 from hfplugin.providers.base.provider import Context, Order, Plan
 from hfplugin.providers.base.registry import TemplateExtensionRegistry
 
@@ -31,7 +32,7 @@ OF_FILES = golden_case.cases("fleet-files", {"template.json", "fleet.json"}, "ca
 every_case = pytest.mark.parametrize("case", [*CASES, *OF_FILES], ids=lambda case: case.name)
 
 REQUEST_ID = "req-00000000-0000-4000-8000-000000000000"
-CONTEXT = Context("prod1", "abc", Cache("/nonexistent"))
+CONTEXT = Context("prod1", "abc", Cache("/nonexistent"), Health())
 UNITS = 10
 NOON = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 
@@ -72,7 +73,7 @@ def planned(clients: FakeClients, template: Template, units: int = UNITS, **hist
     extension: AWSTemplate = TemplateExtensionRegistry.create_extension_config("aws", template.extension)
     handler = EC2Fleet(clients, CONTEXT, lambda: NOON)
     plan = handler.plan(extension, Order(REQUEST_ID, 1, template, units, **history))
-    assert plan is not None
+    assert isinstance(plan, Plan)
     return plan
 
 
@@ -231,8 +232,8 @@ def test_a_check_of_a_file_tries_every_override(clients: FakeClients, aws: FakeA
     for _, trial in trials:
         trial()
     assert [name for name, _ in trials] == [
-        "LaunchTemplateConfigs[0]/subnet-0a0a0a0a/m5.large",
-        "LaunchTemplateConfigs[1]/subnet-0b0b0b0b/m5a.large",
+        "eu-central-1/LaunchTemplateConfigs[0]/subnet-0a0a0a0a/m5.large",
+        "eu-central-1/LaunchTemplateConfigs[1]/subnet-0b0b0b0b/m5a.large",
     ]
     tried = [(call["KeyName"], call["SubnetId"], call["InstanceType"]) for call in aws.called("RunInstances")]
     assert tried == [("two", "subnet-0a0a0a0a", "m5.large"), ("seven", "subnet-0b0b0b0b", "m5a.large")]

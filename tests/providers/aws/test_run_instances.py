@@ -12,7 +12,7 @@ import golden_case
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from botocore.validate import ParamValidator
-from fake_ec2 import ACCOUNT, HOME, IMAGE, FakeAWS, FakeClients, FaultError
+from fake_ec2 import ACCOUNT, AWAY, HOME, IMAGE, FakeAWS, FakeClients, FaultError
 
 from hfplugin import catalog
 from hfplugin.environment import Environment
@@ -21,7 +21,8 @@ from hfplugin.model import Launch, LaunchState, Refusal, Template
 from hfplugin.providers.aws.handlers import run_instances
 from hfplugin.providers.aws.template import AWSTemplate
 from hfplugin.providers.base.cache import Cache
-from hfplugin.providers.base.provider import Context, Order, Plan
+from hfplugin.providers.base.health import Health
+from hfplugin.providers.base.provider import Context, Nowhere, Order, Plan
 from hfplugin.providers.base.registry import TemplateExtensionRegistry
 
 if TYPE_CHECKING:
@@ -101,15 +102,15 @@ def extension_of(template: Template) -> AWSTemplate:
     return extension
 
 
-def plan(clients: FakeClients, template: Template, units: int = UNITS, **history: Any) -> Plan | None:
+def plan(clients: FakeClients, template: Template, units: int = UNITS, **history: Any) -> Plan | Nowhere:
     order = Order(REQUEST_ID, len(history.get("past", ())) + 1, template, units, **history)
-    context = Context("prod1", "abc", Cache("/nonexistent"))
+    context = Context("prod1", "abc", Cache("/nonexistent"), Health())
     return run_instances.plan(clients, context, extension_of(template), order)
 
 
 def planned(clients: FakeClients, template: Template, units: int = UNITS, **history: Any) -> Plan:
     found = plan(clients, template, units, **history)
-    assert found is not None
+    assert isinstance(found, Plan)
     return found
 
 
@@ -234,7 +235,9 @@ def test_an_image_is_said_where_a_replay_could_mean_another_one(name: str, image
 def test_places_are_tried_type_by_type_and_subnet_by_subnet(clients: FakeClients) -> None:
     template = template_of(subnetId="subnet-a,subnet-b", vmType=None, vmTypes={"m5.large": 1, "m5.xlarge": 1})
     past: tuple[Launch, ...] = ()
-    while found := plan(clients, template, past=past, exhausted=frozenset(range(1, len(past) + 1))):
+    while isinstance(
+        found := plan(clients, template, past=past, exhausted=frozenset(range(1, len(past) + 1))), Plan
+    ):
         past += (frozen(found, len(past) + 1, LaunchState.REFUSED),)
     assert [launch.place for launch in past] == [
         "eu-central-1/subnet-a/m5.large",
@@ -268,12 +271,41 @@ def test_a_launch_templates_own_type_over_quota_is_not_tried_in_another_subnet(c
     template = template_of(subnetId="subnet-a,subnet-b", vmType=None, launchTemplateId="lt-0123456789abcdef0")
     quota = Refusal(ErrorKind.QUOTA, "VcpuLimitExceeded", "")
     first = frozen(planned(clients, template), state=LaunchState.REFUSED, errors=(quota,))
-    assert plan(clients, template, past=(first,), exhausted=frozenset({1})) is None
+    assert plan(clients, template, past=(first,), exhausted=frozenset({1})) == Nowhere()
 
 
 def test_a_call_asks_for_500_machines_at_most(clients: FakeClients) -> None:
     found = planned(clients, template_of(), units=1201)
     assert (found.params["MinCount"], found.params["MaxCount"], found.units) == (1, 500, 500)
+
+
+def test_calls_are_halved_by_throttling_and_doubled_again_by_success(clients: FakeClients) -> None:
+    throttled = {
+        "state": LaunchState.REFUSED,
+        "errors": (Refusal(ErrorKind.THROTTLED, "RequestLimitExceeded", ""),),
+    }
+    past: tuple[Launch, ...] = ()
+    sizes = []
+    for outcome in (
+        throttled,
+        throttled,
+        throttled,
+        {"state": LaunchState.SETTLED},
+        {"state": LaunchState.SETTLED},
+    ):
+        found = planned(clients, template_of(), units=5000, past=past)
+        sizes.append(found.params["MaxCount"])
+        past += (frozen(found, **outcome)._replace(attempt=len(past) + 1),)
+    assert sizes == [500, 250, 125, 62, 124]
+
+
+def test_throttling_in_one_region_makes_no_call_smaller_in_another(clients: FakeClients) -> None:
+    template = template_of(regionOverrides={AWAY: {"subnetId": "subnet-z"}})
+    throttled = Refusal(ErrorKind.THROTTLED, "RequestLimitExceeded", "")
+    first = frozen(planned(clients, template), state=LaunchState.REFUSED, errors=(throttled,))
+    second = first._replace(attempt=2, errors=(Refusal(ErrorKind.CAPACITY, "InsufficientInstanceCapacity", ""),))
+    found = planned(clients, template, units=900, past=(first, second), exhausted=frozenset({2}))
+    assert (found.region, found.params["MaxCount"]) == (AWAY, 500)
 
 
 def test_all_or_nothing_holds_for_each_call_of_a_large_order(clients: FakeClients) -> None:
@@ -292,7 +324,7 @@ def test_a_rest_is_rounded_down_to_whole_machines(clients: FakeClients) -> None:
     first = frozen(planned(clients, template, units=14), state=LaunchState.SETTLED)
     rest = planned(clients, template, units=6, past=(first,))
     assert (rest.params["MaxCount"], rest.units) == (1, 4)
-    assert plan(clients, template, units=2, past=(first,)) is None
+    assert plan(clients, template, units=2, past=(first,)) == Nowhere()
 
 
 def test_a_rest_goes_to_a_type_that_it_fills(clients: FakeClients) -> None:

@@ -19,11 +19,12 @@ from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.aws.provider import AWSProvider
 from hfplugin.providers.aws.template import AWSTemplate
 from hfplugin.providers.base.cache import Cache
+from hfplugin.providers.base.health import Health
 from hfplugin.providers.base.provider import Context, Order
 from hfplugin.providers.base.registry import ProviderRegistry, TemplateExtensionRegistry
 
 SPEC = ProviderRegistry.spec("aws")
-CONTEXT = Context("prod1", "abc", Cache("/nonexistent"))
+CONTEXT = Context("prod1", "abc", Cache("/nonexistent"), Health())
 
 
 def extension(**keys: Any) -> AWSTemplate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import botocore.session
@@ -23,7 +24,8 @@ from hfplugin.providers.aws.handlers import fleet, spot_fleet
 from hfplugin.providers.aws.handlers.spot_fleet import SpotFleet
 from hfplugin.providers.aws.template import AWSTemplate
 from hfplugin.providers.base.cache import Cache
-from hfplugin.providers.base.provider import Context, Located, Order, Source
+from hfplugin.providers.base.health import Health
+from hfplugin.providers.base.provider import Context, Located, Order, Plan, Source
 from hfplugin.providers.base.registry import TemplateExtensionRegistry
 
 CASES = golden_case.cases("spot_fleet", {"template.json"}, "call.json")
@@ -32,7 +34,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 ACCOUNT = "123456789012"
 REQUEST_ID = "req-00000000-0000-4000-8000-000000000000"
-CONTEXT = Context("prod1", "abc", Cache("/nonexistent"))
+CONTEXT = Context("prod1", "abc", Cache("/nonexistent"), Health())
 NOON = 1793880000.0  # 2026-11-05T12:00:00Z
 MINE = {"providerApi": "SpotFleet", "priceType": "spot", "fleetRole": ROLE}
 
@@ -43,7 +45,9 @@ class Handled:
     def __init__(self, emulator: Emulator, cache: Path) -> None:
         self.emulator = emulator
         self.now = emulator.advance(0)
-        self.clients = Clients(AWSSettings(region=REGION, endpoint_url=emulator.url), "prod1", Cache(str(cache)))
+        self.clients = Clients(
+            AWSSettings(region=REGION, endpoint_url=emulator.url), "prod1", Cache(str(cache)), Health()
+        )
         self.spot_fleet = SpotFleet(self.clients, CONTEXT, lambda: self.now)
 
     def planned(self, keys: Mapping[str, Any], units: int = 3) -> Launch:
@@ -51,7 +55,7 @@ class Handled:
         raw = {"imageId": IMAGE_ID, "vmType": "m5.large", "encrypted": False, **MINE, **keys}
         order = Order(REQUEST_ID, 1, Template("compute", "aws", 100, {}, raw), units)
         plan = self.spot_fleet.plan(extension_of(raw), order)
-        assert plan is not None
+        assert isinstance(plan, Plan)
         return Launch(
             attempt=1,
             token="0" * 48,
@@ -112,7 +116,7 @@ def test_a_template_becomes_the_recorded_call(aws: FakeAWS, clients: FakeClients
     raw = {"imageId": IMAGE_ID, "vmType": "m5.large", "encrypted": False, **MINE, **keys}
     order = Order(REQUEST_ID, 1, Template("compute", "aws", 100, {}, raw), 10)
     plan = SpotFleet(clients, CONTEXT, lambda: NOON).plan(extension_of(raw), order)
-    assert plan is not None
+    assert isinstance(plan, Plan)
     golden_case.check(case / "call.json", plan.params)
 
 
@@ -320,10 +324,13 @@ def test_a_launch_template_that_vanishes_is_made_again(handled: Handled) -> None
     assert len(handled.emulator.calls("CreateLaunchTemplate")) == 2
 
 
-def test_a_launch_template_that_cannot_be_seen_stops_nothing_for_good(handled: Handled) -> None:
+def test_a_launch_template_that_cannot_be_seen_stops_nothing_for_good(
+    handled: Handled, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It was made a moment ago, and AWS may show it later: the same place is tried again."""
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda seconds: None))
     gone = {"code": "InvalidLaunchTemplateName.NotFoundException", "message": "no such template", "status": 400}
-    handled.emulator.fault("error", action="RequestSpotFleet", times=9, **gone)
+    handled.emulator.fault("error", action="RequestSpotFleet", **gone)
     launch = handled.planned({})
     outcome = handled.spot_fleet.launch(launch, "")
     assert (outcome.state, outcome.errors[0].kind) == (LaunchState.REFUSED, ErrorKind.NOT_FOUND)

@@ -209,10 +209,6 @@ def test_all_or_nothing_is_refused_where_aws_has_it_not(keys: dict[str, Any], sa
         ({"ec2FleetConfig": "/f.json"}, "vmType has no effect: the file that ec2FleetConfig names says it"),
         ({"priority": 3}, "priority has no effect: HostFactory takes the templates in the order of the file"),
         ({"ttl": 60}, "ttl has no effect: HostFactory decides when a machine is returned"),
-        (
-            {"regionOverrides": {"eu-west-1": {}}},
-            "regionOverrides has no effect: this version launches in the home",
-        ),
         ({"interfaceType": "interface"}, "interfaceType has no effect: only efa would have one"),
     ],
     ids=str,

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from hfplugin.model import Launch
     from hfplugin.providers.aws.client import Clients
     from hfplugin.providers.aws.template import AWSTemplate
-    from hfplugin.providers.base.provider import Context, Located, Order, Outcome, Plan, Released, Source
+    from hfplugin.providers.base.provider import Context, Located, Nowhere, Order, Outcome, Plan, Released, Source
 
 
 class Handler(Protocol):
     """One service. The methods of the same names of Provider say what each promises; the account is checked."""
 
-    def plan(self, template: AWSTemplate, order: Order) -> Plan | None: ...
+    def plan(self, template: AWSTemplate, order: Order) -> Plan | Nowhere: ...
 
     def launch(self, launch: Launch, user_data: str) -> Outcome: ...
 

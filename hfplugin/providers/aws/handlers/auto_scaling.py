@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError, ProviderError
 from hfplugin.model import Launch, LaunchState, MachineState, Refusal
-from hfplugin.providers.aws import fleet_places, images, launch_templates, machine, operations, raw, tags
+from hfplugin.providers.aws import fleet_places, images, launch_templates, machine, operations, pools, raw, tags
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.errors import AWS_ERRORS, code_of_activity, translate
 from hfplugin.providers.aws.fleet_places import Place
@@ -23,6 +23,7 @@ from hfplugin.providers.aws.handlers.trials import trials
 from hfplugin.providers.base.provider import (
     Context,
     Located,
+    Nowhere,
     Order,
     Outcome,
     Plan,
@@ -61,15 +62,15 @@ class AutoScaling:
         self._clients = clients
         self._context = context
 
-    def plan(self, template: AWSTemplate, order: Order) -> Plan | None:
+    def plan(self, template: AWSTemplate, order: Order) -> Plan | Nowhere:
         # A group takes any number of subnets of a zone: there is one try with all, not one a layer.
-        one_layer = template.model_copy(update={"subnet_id": []})
-        place = fleet_places.first_open(self._clients, one_layer, order)
-        return None if place is None else self.plan_in(template, order, place)
+        choice = fleet_places.first_open(self._clients, template, order, has_layers=False)
+        return choice.planned(lambda place: self.plan_in(template, order, place))
 
     def plan_in(self, template: AWSTemplate, order: Order, place: Place) -> Plan:
         """Give the launch of an order, bought as the place says, in all of the template's subnets."""
-        self._clients.autoscaling_once(place.region)  # credentials that do not serve are found out first
+        template = template.in_region(place.region)
+        self._clients.require_ready(place.region, OPERATION, "autoscaling")
         weights = fleet_places.machine_types(template, place)
         labels = machine.labels(template, self._context, order, weights)
         user_data = machine.user_data(template)
@@ -168,7 +169,9 @@ class AutoScaling:
             for member in members.values()
         )
         if units(members.values()) < group["DesiredCapacity"]:
-            errors += self._reasons(launch)
+            reasons = self._reasons(launch)
+            pools.learn_from_source(self._clients, launch, reasons)
+            errors += reasons
         return _accepted(launch)._replace(sightings=seen, errors=errors)
 
     def _settle(self, launch: Launch, group: Any) -> tuple[Refusal, ...]:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hfplugin.errors import ErrorKind, HFPluginError, ProviderError
-from hfplugin.model import Launch, LaunchState, MachineState
-from hfplugin.providers.aws import fleet_places, launch_templates, machine, operations, purchase, raw
+from hfplugin.model import Launch, LaunchState, MachineState, Refusal
+from hfplugin.providers.aws import fleet_places, launch_templates, machine, operations, pools, purchase, raw
 from hfplugin.providers.aws.client import Clients
-from hfplugin.providers.aws.errors import AWS_ERRORS, kind_of, translate
+from hfplugin.providers.aws.errors import AWS_ERRORS, judged, translate
 from hfplugin.providers.aws.fleet_places import Place
 from hfplugin.providers.aws.handlers import file_fleet, fleet
 from hfplugin.providers.aws.handlers.fleet import Draft, Report, Watch
@@ -24,6 +24,7 @@ from hfplugin.providers.aws.purchase import Split
 from hfplugin.providers.base.provider import (
     Context,
     Located,
+    Nowhere,
     Order,
     Outcome,
     Plan,
@@ -66,12 +67,14 @@ class EC2Fleet:
         self._context = context
         self._now = now
 
-    def plan(self, template: AWSTemplate, order: Order) -> Plan | None:
-        place = fleet_places.first_open(self._clients, template, order)
-        return None if place is None else self.plan_in(template, order, place)
+    def plan(self, template: AWSTemplate, order: Order) -> Plan | Nowhere:
+        choice = fleet_places.first_open(self._clients, template, order)
+        return choice.planned(lambda place: self.plan_in(template, order, place))
 
     def plan_in(self, template: AWSTemplate, order: Order, place: Place) -> Plan:
         """Give the launch of an order in one place."""
+        template = template.in_region(place.region)
+        self._clients.require_ready(place.region, OPERATION)
         if template.ec2_fleet_config:
             return self._plan_of_file(template, order, place)
         most = BATCH if (template.fleet_type or "instant") == "instant" else 0
@@ -102,11 +105,16 @@ class EC2Fleet:
         except HFPluginError as error:
             return unsent(launch, error)
         except AWS_ERRORS as error:
-            return refused(launch, error)
+            outcome = refused(launch, error)
+            pools.learn_from_source(self._clients, launch, outcome.errors)
+            return outcome
         if call["Type"] != "instant":
             return Outcome(LaunchState.ACCEPTED, resource_id=answer["FleetId"], account=launch.account)
         is_told = launch.state is not LaunchState.UNKNOWN and (answer.get("Instances") or answer.get("Errors"))
-        return _brought(launch, answer if is_told else self._described(launch, answer["FleetId"]))
+        told = answer if is_told else self._described(launch, answer["FleetId"])
+        brought = pools.of_parts(launch, told.get("Instances", ()))
+        pools.learn(self._clients, launch, brought, pools.refusals_of_parts(launch, told.get("Errors", ())))
+        return _brought(launch, told)
 
     def find(self, launch: Launch, request_id: str) -> Outcome:
         """Look for what a launch of unknown outcome brought; UNKNOWN when there is nothing to be seen.
@@ -217,14 +225,17 @@ class EC2Fleet:
         for failed in answer.get("UnsuccessfulFleetDeletions", ()):
             code, text = failed["Error"].get("Code", ""), failed["Error"].get("Message", "")
             if code not in _ENDED:
-                raise ProviderError(kind_of(code), code, text)
+                raise ProviderError(judged(code, text, launch.resource_id), code, text)
 
     def trials(self, template: AWSTemplate, order: Order) -> Iterator[tuple[str, Callable[[], None]]]:
         if not template.ec2_fleet_config:
-            return trials(self._clients, self._context, template, order, self.plan_in)
-        place = next(fleet_places.every(self._clients, template))
-        drawn = file_fleet.blueprint(self._clients, self._context, template, order, place, BATCH)
-        return file_fleet.trials(self._clients, drawn)
+            yield from trials(self._clients, self._context, template, order, self.plan_in)
+            return
+        for region in self._clients.regions_of(template):
+            regional = template.in_region(region)
+            place = Place(region, template.purchase, 0, ())
+            drawn = file_fleet.blueprint(self._clients, self._context, regional, order, place, BATCH)
+            yield from file_fleet.trials(self._clients, drawn, region)
 
     def _described(self, launch: Launch, fleet_id: str) -> Any:
         try:
@@ -324,7 +335,12 @@ def _brought(launch: Launch, answer: Any) -> Outcome:
     return Outcome(
         LaunchState.SETTLED if seen or launch.state is LaunchState.UNKNOWN else LaunchState.REFUSED,
         sightings=seen,
-        errors=fleet.distinct(errors, launch.place),
+        errors=tuple(map(_as_of_ours, fleet.distinct(errors, launch.place))),
         resource_id=answer["FleetId"],
         account=launch.account,
     )
+
+
+def _as_of_ours(reason: Refusal) -> Refusal:
+    """Judge that a launch template is not found: it is our own, which the next try makes anew or finds."""
+    return reason._replace(kind=ErrorKind.NOT_FOUND) if reason.code in launch_templates.GONE else reason

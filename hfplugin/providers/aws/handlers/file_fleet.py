@@ -83,13 +83,18 @@ def call(plan: Blueprint, life: Mapping[str, Any], tags: Sequence[Mapping[str, A
     }
 
 
-def trials(clients: Clients, plan: Blueprint) -> Iterator[tuple[str, Callable[[], None]]]:
+def trials(clients: Clients, plan: Blueprint, region: str) -> Iterator[tuple[str, Callable[[], None]]]:
     """Give a dry run by RunInstances of each override of each configuration."""
     for number, (part, draft) in enumerate(zip(plan.file.configurations, plan.drafts, strict=True)):
         tags = machine.specifications(draft.labels, "instance", "volume")
         for override in part.get("Overrides") or [{}]:
             asked = {name: override[name] for name in _OF_THE_MACHINE if name in override}
             content = machine.in_subnet({**draft.content, "TagSpecifications": tags}, override.get("SubnetId", ""))
-            words = (f"LaunchTemplateConfigs[{number}]", override.get("SubnetId"), override.get("InstanceType"))
+            words = (
+                region,
+                f"LaunchTemplateConfigs[{number}]",
+                override.get("SubnetId"),
+                override.get("InstanceType"),
+            )
             trial = partial(attempt, clients, draft.plan("RunInstances", {}), content, asked)
             yield "/".join(filter(None, words)), trial

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hfplugin.errors import ErrorKind, ProviderError
 from hfplugin.model import Launch, LaunchState, MachineState, Refusal
-from hfplugin.providers.aws import fleet_places, images, launch_templates, machine, operations, purchase, tags
+from hfplugin.providers.aws import (
+    fleet_places,
+    images,
+    launch_templates,
+    machine,
+    operations,
+    pools,
+    purchase,
+    tags,
+)
 from hfplugin.providers.aws.client import Clients
-from hfplugin.providers.aws.errors import AWS_ERRORS, FLEET_FAILURES, code_of_event, kind_of, translate
+from hfplugin.providers.aws.errors import AWS_ERRORS, FLEET_FAILURES, code_of_event, judged, translate
 from hfplugin.providers.aws.fleet_places import ON_DEMAND, Place
 from hfplugin.providers.aws.purchase import Split
 from hfplugin.providers.base.provider import Context, Located, Order, Outcome, Plan, Sighting, Source
@@ -71,7 +80,6 @@ def draft(
 
     Only the call for an instant fleet can tag machines; any other does it through a launch template of its own.
     """
-    clients.ec2_for_launch(place.region)  # credentials that do not serve are found out first
     weights = fleet_places.machine_types(template, place)
     labels = machine.labels(template, context, order, weights)
     user_data = machine.user_data(template)
@@ -180,6 +188,7 @@ class Watch:
         try:
             records = self._history()
             told = reasons(records, launch.place) if is_failing else ()
+            pools.learn_from_source(self._clients, launch, told)
             has_lost = may_have_lost and self._has_lost(records, report)
         except ProviderError as error:
             return (Refusal.of(error, launch.place),) if is_failing else ()
@@ -241,9 +250,12 @@ def reasons(records: Iterable[Any], place: str) -> tuple[Refusal, ...]:
 
 def distinct(errors: Iterable[tuple[str, str]], place: str) -> tuple[Refusal, ...]:
     """Give each reason, a code and its text, once; what only points at the others goes when there are others."""
-    found = {pair: Refusal(kind_of(pair[0]), pair[0], " ".join(pair[1].split()), place) for pair in errors}
-    real = [reason for reason in found.values() if reason.code != _POINTER]
-    return tuple(real or found.values())
+    found = [
+        Refusal(judged(code, text, place), code, " ".join(text.split()), place)
+        for code, text in dict.fromkeys(errors)
+    ]
+    real = [reason for reason in found if reason.code != _POINTER]
+    return tuple(real or found)
 
 
 def lowered(now: Mapping[str, int], asked: Mapping[str, int], source: Source) -> dict[str, int] | None:

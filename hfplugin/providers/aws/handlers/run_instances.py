@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hfplugin.errors import ErrorKind, HFPluginError
 from hfplugin.model import Launch, LaunchState, Refusal
-from hfplugin.providers.aws import images, machine, operations, raw
+from hfplugin.providers.aws import images, machine, operations, pools, raw
 from hfplugin.providers.aws.client import Clients
 from hfplugin.providers.aws.errors import AWS_ERRORS, translate, unreadable
 from hfplugin.providers.aws.handlers.sending import refused, unsent
 from hfplugin.providers.aws.images import Resolved
 from hfplugin.providers.aws.operations import BATCH, sighting
-from hfplugin.providers.base.provider import Context, Located, Order, Outcome, Plan, Released, Source
+from hfplugin.providers.aws.pools import Pool
+from hfplugin.providers.base.provider import Context, Located, Nowhere, Order, Outcome, Plan, Released, Source
 
 if TYPE_CHECKING:
     from hfplugin.providers.aws.template import AWSTemplate
@@ -35,7 +36,7 @@ class RunInstances:
         self._clients = clients
         self._context = context
 
-    def plan(self, template: AWSTemplate, order: Order) -> Plan | None:
+    def plan(self, template: AWSTemplate, order: Order) -> Plan | Nowhere:
         return plan(self._clients, self._context, template, order)
 
     def launch(self, launched: Launch, user_data: str) -> Outcome:
@@ -59,7 +60,7 @@ class RunInstances:
         """It leaves nothing behind."""
 
     def trials(self, template: AWSTemplate, order: Order) -> Iterator[tuple[str, Callable[[], None]]]:
-        for place in samples(template, self._clients.region):
+        for place in samples(self._clients, template):
 
             def trial(place: Place = place) -> None:
                 dry_run(self._clients, plan_in(self._clients, self._context, template, order, place))
@@ -81,19 +82,19 @@ class Place(NamedTuple):
         )
 
 
-def plan(clients: Clients, context: Context, template: AWSTemplate, order: Order) -> Plan | None:
-    """Give the next launch: the first place that has not refused or failed this request."""
-    place = next(_open_places(template, clients.region, order), None)
-    if place is None:
-        return None
-    return plan_in(clients, context, template, order, place)
+def plan(clients: Clients, context: Context, template: AWSTemplate, order: Order) -> Plan | Nowhere:
+    """Give the next launch: the first place that has not refused or failed this request, nor others lately."""
+    open_places = ((each, _pools(template, each)) for each in _open_places(clients, template, order))
+    choice = pools.choose(clients, open_places, order)
+    return choice.planned(lambda place: plan_in(clients, context, template, order, place))
 
 
 def plan_in(clients: Clients, context: Context, template: AWSTemplate, order: Order, place: Place) -> Plan:
     """Give the launch of an order in one place."""
-    clients.ec2_for_launch(place.region)  # credentials that do not serve are found out before anything is frozen
+    template = template.in_region(place.region)
+    clients.require_ready(place.region, API)  # before anything is frozen
     resolved = images.resolve(clients, place.region, template)
-    count = min(BATCH, _machines(order, place.weight))
+    count = min(_most(order.past, place.region), _machines(order, place.weight))
     minimum = count if order.template.all_or_nothing else 1
     labels = machine.labels(template, context, order, {place.machine_type: place.weight})
     return Plan(
@@ -102,7 +103,7 @@ def plan_in(clients: Clients, context: Context, template: AWSTemplate, order: Or
         account=clients.account(),
         place=str(place),
         params=raw.applied(
-            "RunInstances",
+            API,
             {
                 "MinCount": minimum,
                 "MaxCount": count,
@@ -117,21 +118,35 @@ def plan_in(clients: Clients, context: Context, template: AWSTemplate, order: Or
     )
 
 
-def _open_places(template: AWSTemplate, region: str, order: Order) -> Iterator[Place]:
+def _open_places(clients: Clients, template: AWSTemplate, order: Order) -> Iterator[Place]:
     shut = {launch.place for launch in order.past if launch.attempt in order.exhausted}
-    # A quota is the account's and holds in every zone: no other subnet helps this type.
+    # A quota is the account's and holds in every zone of a region: no other subnet helps this type.
     over_quota = {launch.place for launch in order.past if any(e.kind is ErrorKind.QUOTA for e in launch.errors)}
-    types_over_quota = {_type_of(place) for place in over_quota}
-    for machine_type, weight in (template.machine_types or {"": 1}).items():
-        for subnet in template.subnet_id or [""]:
-            place = Place(region, subnet, machine_type, weight)
-            is_open = str(place) not in shut and _type_of(str(place)) not in types_over_quota
-            if is_open and _machines(order, weight):
-                yield place
+    types_over_quota = {_without_subnet(place) for place in over_quota}
+    for place in every(clients, template):
+        is_open = str(place) not in shut and _without_subnet(str(place)) not in types_over_quota
+        if is_open and _machines(order, place.weight):
+            yield place
 
 
-def _type_of(place: str) -> str:
-    return place.rsplit("/", 1)[-1]
+def every(clients: Clients, template: AWSTemplate) -> Iterator[Place]:
+    """Go through the places in their order: region by region, in each type by type, and of these the subnets."""
+    for region in clients.regions_of(template):
+        subnets = template.in_region(region).subnet_id or [""]
+        for machine_type, weight in (template.machine_types or {"": 1}).items():
+            for subnet in subnets:
+                yield Place(region, subnet, machine_type, weight)
+
+
+def _pools(template: AWSTemplate, place: Place) -> list[Pool]:
+    """Give the pool of a place; none is known where the launch template says the type."""
+    price_type = "spot" if template.is_spot else "ondemand"
+    return [Pool(place.region, price_type, place.machine_type, place.subnet)] if place.machine_type else []
+
+
+def _without_subnet(place: str) -> tuple[str, str]:
+    """Give the region and the type of a place."""
+    return place.split("/")[0], place.rsplit("/", 1)[-1]
 
 
 def _machines(order: Order, weight: int) -> int:
@@ -144,9 +159,27 @@ def _is_rest(order: Order) -> bool:
     return any(
         launch.state is LaunchState.SETTLED
         and launch.attempt not in order.exhausted
-        and launch.units < BATCH * launch.weight
-        for launch in order.past
+        and launch.units < _most(order.past[:number], launch.region) * launch.weight
+        for number, launch in enumerate(order.past)
     )
+
+
+def _most(past: Sequence[Launch], region: str) -> int:
+    """Give the most machines for one call: half as many after one that was throttled, twice as many after one
+    that went through.
+
+    Beside calls, EC2 counts machines: 1,000, then 2 a second. The same size would be throttled for minutes.
+    Source: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
+    """
+    most = BATCH
+    for launch in past:
+        if launch.region != region:
+            continue
+        if any(error.kind is ErrorKind.THROTTLED for error in launch.errors):
+            most = max(1, most // 2)
+        elif launch.state is LaunchState.SETTLED:
+            most = min(BATCH, most * 2)
+    return most
 
 
 def parameters(template: AWSTemplate, resolved: Resolved, place: Place) -> dict[str, Any]:
@@ -191,12 +224,15 @@ def launch(clients: Clients, launch: Launch, user_data: str) -> Outcome:
     try:
         answer = client.run_instances(**call_parameters(launch, user_data))
     except AWS_ERRORS as error:
-        return refused(launch, error)
+        outcome = refused(launch, error)
+        pools.learn(clients, launch, (), [(_asked(launch), reason) for reason in outcome.errors])
+        return outcome
     owner = answer.get("OwnerId", "")
     try:
         got = tuple(sighting(instance, owner, launch.region) for instance in answer["Instances"])
     except (KeyError, ValueError) as error:
         return Outcome(LaunchState.UNKNOWN, errors=(Refusal.of(unreadable(error), launch.place),))
+    pools.learn(clients, launch, [_asked(launch)._replace(machine_type=each.machine_type) for each in got], ())
     return Outcome(
         LaunchState.SETTLED,
         sightings=got,
@@ -205,12 +241,27 @@ def launch(clients: Clients, launch: Launch, user_data: str) -> Outcome:
     )
 
 
-def samples(template: AWSTemplate, region: str) -> list[Place]:
-    """Give places in which each subnet and each type comes once at least."""
-    types = list((template.machine_types or {"": 1}).items())
-    subnets = template.subnet_id or [""]
-    pairs = [(subnet, types[0]) for subnet in subnets] + [(subnets[0], each) for each in types[1:]]
-    return [Place(region, subnet, machine_type, weight) for subnet, (machine_type, weight) in pairs]
+def _asked(launch: Launch) -> Pool:
+    """Give the pool that a launch asks."""
+    params = launch.params
+    interfaces = params.get("NetworkInterfaces") or [{}]
+    is_spot = params.get("InstanceMarketOptions", {}).get("MarketType") == "spot"
+    return Pool(
+        launch.region,
+        "spot" if is_spot else "ondemand",
+        params.get("InstanceType", ""),
+        params.get("SubnetId") or interfaces[0].get("SubnetId", ""),
+    )
+
+
+def samples(clients: Clients, template: AWSTemplate) -> Iterator[Place]:
+    """Give places in which, in each region, each subnet and each type comes once at least."""
+    seen: set[tuple[str, str]] = set()
+    for place in every(clients, template):
+        parts = {(place.region, place.subnet), (place.region, place.machine_type)}
+        if not parts <= seen:
+            seen |= parts
+            yield place
 
 
 def dry_run(clients: Clients, plan: Plan) -> None:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from hfplugin.errors import ErrorKind, HFPluginError, ProviderError
 from hfplugin.model import Launch, LaunchState, Refusal
-from hfplugin.providers.aws import fleet_places, launch_templates, machine, operations, purchase, raw
+from hfplugin.providers.aws import fleet_places, launch_templates, machine, operations, pools, purchase, raw
 from hfplugin.providers.aws.client import Clients
-from hfplugin.providers.aws.errors import AWS_ERRORS, kind_of, translate, unreadable
+from hfplugin.providers.aws.errors import AWS_ERRORS, judged, translate, unreadable
 from hfplugin.providers.aws.fleet_places import Place
 from hfplugin.providers.aws.handlers import fleet
 from hfplugin.providers.aws.handlers.fleet import Draft, Report, Watch
 from hfplugin.providers.aws.handlers.sending import refused, unsent
 from hfplugin.providers.aws.handlers.trials import trials
 from hfplugin.providers.aws.purchase import Split
-from hfplugin.providers.base.provider import Context, Located, Order, Outcome, Plan, Released, Source
+from hfplugin.providers.base.provider import Context, Located, Nowhere, Order, Outcome, Plan, Released, Source
 
 if TYPE_CHECKING:
     from hfplugin.providers.aws.template import AWSTemplate
@@ -50,12 +50,14 @@ class SpotFleet:
         self._context = context
         self._now = now
 
-    def plan(self, template: AWSTemplate, order: Order) -> Plan | None:
-        place = fleet_places.first_open(self._clients, template, order)
-        return None if place is None else self.plan_in(template, order, place)
+    def plan(self, template: AWSTemplate, order: Order) -> Plan | Nowhere:
+        choice = fleet_places.first_open(self._clients, template, order)
+        return choice.planned(lambda place: self.plan_in(template, order, place))
 
     def plan_in(self, template: AWSTemplate, order: Order, place: Place) -> Plan:
         """Give the launch of an order in one place."""
+        template = template.in_region(place.region)
+        self._clients.require_ready(place.region, OPERATION)
         role = role_arn(self._clients, place.region, template)
         draft = fleet.draft(self._clients, self._context, template, order, place)
         call = {"IamFleetRole": role, **config(template, draft, self._now())}
@@ -75,7 +77,9 @@ class SpotFleet:
         except HFPluginError as error:
             return unsent(launch, error)
         except AWS_ERRORS as error:
-            return refused(launch, error)
+            outcome = refused(launch, error)
+            pools.learn_from_source(self._clients, launch, outcome.errors)
+            return outcome
         except KeyError as error:
             return Outcome(LaunchState.UNKNOWN, errors=(Refusal.of(unreadable(error), launch.place),))
         return Outcome(LaunchState.ACCEPTED, resource_id=request_id, account=launch.account)
@@ -183,7 +187,7 @@ class SpotFleet:
         for failed in answer.get("UnsuccessfulFleetRequests", ()):
             code, text = failed["Error"].get("Code", ""), failed["Error"].get("Message", "")
             if code not in _ENDED:
-                raise ProviderError(kind_of(code), code, text)
+                raise ProviderError(judged(code, text, launch.resource_id), code, text)
 
     def trials(self, template: AWSTemplate, order: Order) -> Iterator[tuple[str, Callable[[], None]]]:
         return trials(self._clients, self._context, template, order, self.plan_in)
