@@ -38,6 +38,7 @@ TEMPLATE_SECTIONS = (
     "What is launched",
     "Disk, placement and metadata",
     "How it is bought",
+    "Regions",
     "Accepted without effect",
 )
 
@@ -308,7 +309,7 @@ def test_no_key_of_a_template_is_explained_twice() -> None:
 
 
 def test_the_keys_of_a_region_override_are_those_of_the_code() -> None:
-    text = section("Accepted without effect").partition("\n`regionOverrides` ")[2]
+    text = section("Regions").partition("\n`regionOverrides` ")[2].partition("\n\n")[0]
     named = set(spans(text))
     assert named == set(model_defaults(RegionOverride))
 
