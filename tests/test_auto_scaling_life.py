@@ -270,10 +270,14 @@ def test_a_call_killed_between_create_and_suspend_is_finished_by_a_poll(
 
 def test_a_suspension_that_was_refused_is_made_good_by_a_poll(player: HostFactory, emulator: Emulator) -> None:
     emulator.configure(boot_seconds=60)
-    emulator.fault("throttle", service="autoscaling", action="SuspendProcesses", times=3)
+    fault = emulator.fault("throttle", service="autoscaling", action="SuspendProcesses")
     request_id = player.request("small", 2)
     assert suspended(emulator) == set()
-    player.poll(request_id)
+    emulator.lift(fault)
+    for _ in range(20):  # after the throttling it has to wait for its turn
+        player.poll(request_id)
+        if suspended(emulator):
+            break
     assert suspended(emulator) == {"AZRebalance", "ScheduledActions", "AlarmNotification"}
 
 

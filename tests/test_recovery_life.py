@@ -55,6 +55,7 @@ class Life:
         (state / "inventory").unlink(missing_ok=True)
         os.utime(state / "due", (0, 0))
         a_minute_ago = time.time() - 60
+        (state / "activity").touch()  # the first call of all may have been killed before it noted its own
         os.utime(state / "activity", (a_minute_ago, a_minute_ago))
         self.hostfactory.templates()
 

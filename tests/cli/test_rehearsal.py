@@ -13,12 +13,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from front_door import Called, call, command
 from player import HostFactory
 
+from hfplugin.cli import rehearsal
 from hfplugin.emulator import CREDENTIALS
+from hfplugin.environment import Environment
 from hfplugin.providers.aws import instance_types
 from hfplugin.providers.aws.instance_types import shipped
 
@@ -196,9 +199,13 @@ class TestOutcome:
         role = f"arn:aws:iam::{ACCOUNT}:role/launcher"
         site.configure({"providerType": "aws", "aws": {"region": "eu-west-1", "assumeRoleArn": role}})
         site.offer(template(imageId="resolve:ssm:/grid/image"))
-        called = rehearse(site, "--chaos", "1")
-        assert called.status == 0
-        assert ["AssumeRole", "ok"] in [cells(line)[:2] for line in called.stdout.splitlines()]
+        wish = rehearsal.Wish(3, (), 1)
+        played = rehearsal.play(
+            Environment(site.environment), site.environment, wish, Mock(spec=rehearsal.Audience)
+        )
+        assert played.is_good
+        [act] = played.acts
+        assert {made["account"] for made in act.calls if made["action"] == "CreateFleet"} == {ACCOUNT}
 
     def test_without_a_region_it_says_where_it_plays(self, site: HostFactory) -> None:
         site.configure({"providerType": "aws"})
