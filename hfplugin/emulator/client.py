@@ -182,13 +182,24 @@ class Emulator:
             if each["kind"] != "instant-fleet" and not each["state"].startswith(_ENDED)
         ]
 
-    def interrupt(self, instance_id: str, notice_seconds: float = 120.0) -> None:
-        """Give a spot machine its notice; it is taken back when the notice has run out."""
-        self._ask("interrupt", instance_id=instance_id, notice_seconds=notice_seconds)
+    def interrupt(self, instance_id: str, notice_seconds: float = 120.0, is_direct: bool = False) -> None:
+        """Give a spot machine its notice; it is taken back when the notice has run out.
+
+        The direct way, its request is over at once, and never marked-for-termination.
+        """
+        self._ask("interrupt", instance_id=instance_id, notice_seconds=notice_seconds, is_direct=is_direct)
 
     def rebalance(self, instance_id: str) -> None:
         """Recommend to replace a spot machine."""
         self._ask("rebalance", instance_id=instance_id)
+
+    def schedule(self, instance_id: str, code: str, seconds: float = 86400.0) -> None:
+        """Announce an event of EC2, such as instance-retirement, that comes in so many seconds."""
+        self._ask("schedule", instance_id=instance_id, code=code, seconds=seconds)
+
+    def call_off(self, instance_id: str) -> None:
+        """Cancel the events that are announced for a machine."""
+        self._ask("call_off", instance_id=instance_id)
 
     def event(
         self, source: str, kind: str, detail: Document, resources: tuple[str, ...] = (), region: str = REGION

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 from werkzeug import Response
 
-from hfplugin.emulator import interruption
+from hfplugin.emulator import interruption, maintenance
 from hfplugin.emulator.errors import ServiceError
 from hfplugin.emulator.faults import Fault, Faults
 from hfplugin.emulator.instances import USER, Instance, Reason
@@ -36,6 +36,7 @@ class Control:
             command.__name__: command
             for command in (
                 self.advance,
+                self.call_off,
                 self.calls,
                 self.configure,
                 self.event,
@@ -48,6 +49,7 @@ class Control:
                 self.refused,
                 self.reset,
                 self.resources,
+                self.schedule,
                 self.settings,
                 self.stop,
                 self.struck,
@@ -121,15 +123,30 @@ class Control:
         """Give what else is there and costs or launches: launch templates, fleets, groups."""
         return [resource for region in self._world.regions() for resource in region.holdings()]
 
-    def interrupt(self, instance_id: str, notice_seconds: float = interruption.NOTICE_SECONDS) -> None:
-        """Give a spot machine its notice; it is taken back when the notice has run out."""
+    def interrupt(
+        self, instance_id: str, notice_seconds: float = interruption.NOTICE_SECONDS, is_direct: bool = False
+    ) -> None:
+        """Give a spot machine its notice; it is taken back when the notice has run out.
+
+        The direct way, its request is over at once.
+        """
         for region, instance in self._found([instance_id]):
-            interruption.interrupt(region, instance, notice_seconds)
+            interruption.interrupt(region, instance, notice_seconds, is_direct)
 
     def rebalance(self, instance_id: str) -> None:
         """Recommend to replace a spot machine."""
         for region, instance in self._found([instance_id]):
             interruption.recommend(region, instance)
+
+    def schedule(self, instance_id: str, code: str, seconds: float) -> None:
+        """Announce an event of EC2, such as instance-retirement, that comes in so many seconds."""
+        for region, instance in self._found([instance_id]):
+            maintenance.schedule(region, instance, code, seconds)
+
+    def call_off(self, instance_id: str) -> None:
+        """Cancel the events that are announced for a machine."""
+        for region, instance in self._found([instance_id]):
+            maintenance.call_off(region, instance)
 
     def event(self, region: str, source: str, kind: str, detail: Document, resources: list[str]) -> None:
         """Put any event on the default account's event bus, as AWS Health would."""

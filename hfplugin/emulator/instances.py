@@ -15,6 +15,7 @@ from hfplugin.emulator.errors import ServiceError, malformed
 from hfplugin.emulator.wire import Written, protocol
 
 if TYPE_CHECKING:
+    from hfplugin.emulator.maintenance import ScheduledEvent
     from hfplugin.emulator.region import Region
     from hfplugin.emulator.spot_requests import SpotRequest
 
@@ -72,6 +73,7 @@ class Instance:
     visible_from: float = 0.0
     spot_request: SpotRequest | None = None
     owner: Owner | None = None
+    scheduled: list[ScheduledEvent] = field(default_factory=list)
     written: Written | None = None
 
     @property
@@ -197,7 +199,7 @@ class Instances:
 
     def _leave(self, instance: Instance, reason: Reason) -> None:
         if instance.spot_request:
-            instance.spot_request.end(reason)
+            instance.spot_request.end(reason, instance.state_since)
         if instance.owner:
             instance.owner.lost(instance)
 

@@ -3,7 +3,7 @@
 During the notice a spot request is marked-for-termination and active; after the reclaim it is
 instance-terminated-no-capacity and closed. The documentation also knows the direct way: for a lack of capacity the
 status becomes instance-terminated-no-capacity at once, and the machine runs for two minutes under it. Clients have
-to understand both; the emulator goes the one in which a poll can see the notice.
+to understand both; the emulator goes the direct way when it is told so.
 
 Sources: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html,
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html
@@ -32,7 +32,9 @@ _REBALANCE = "EC2 Instance Rebalance Recommendation"
 _STATE_CHANGE = "EC2 Instance State-change Notification"
 
 
-def interrupt(region: Region, instance: Instance, notice_seconds: float = NOTICE_SECONDS) -> None:
+def interrupt(
+    region: Region, instance: Instance, notice_seconds: float = NOTICE_SECONDS, is_direct: bool = False
+) -> None:
     """Give a spot machine its notice, and terminate or stop it when the notice has run out.
 
     Hibernation, which is stopping here, begins with the notice.
@@ -45,8 +47,11 @@ def interrupt(region: Region, instance: Instance, notice_seconds: float = NOTICE
         return
     action = instance.blueprint.interruption
     end = "termination" if action == "terminate" else "stop"
-    message = f"Your Spot Instance is marked for {end} because there is no Spot capacity available."
-    instance.spot_request.mark(f"marked-for-{end}", message, region.clock.now)
+    if is_direct and action == "terminate":
+        instance.spot_request.end(SPOT_RECLAIM, region.clock.now)
+    else:
+        message = f"Your Spot Instance is marked for {end} because there is no Spot capacity available."
+        instance.spot_request.mark(f"marked-for-{end}", message, region.clock.now)
     put(region, _WARNING, instance, {"instance-action": action})
     delay = 0.0 if action == "hibernate" else notice_seconds
     region.clock.after(delay, lambda: _take_back(region, instance))

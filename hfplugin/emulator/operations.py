@@ -9,6 +9,7 @@ from hfplugin.emulator.api import (
     auto_scaling,
     auto_scaling_members,
     fleets,
+    instance_status,
     instances,
     launch_templates,
     machine_types,
@@ -28,6 +29,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "ec2": {
         **attributes.OPERATIONS,
         **fleets.OPERATIONS,
+        **instance_status.OPERATIONS,
         **instances.OPERATIONS,
         **launch_templates.OPERATIONS,
         **machine_types.OPERATIONS,

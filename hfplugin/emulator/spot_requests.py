@@ -69,12 +69,14 @@ class SpotRequest:
     def mark(self, code: str, message: str, now: float) -> None:
         self.status, self.updated = (code, message), now
 
-    def end(self, reason: Reason) -> None:
-        """Close the request of a machine that is shutting down; one that was cancelled stays so."""
+    def end(self, reason: Reason, now: float) -> None:
+        """Close the request of a machine that ends; one that was cancelled stays so, and so does one's status that
+        says already what it ends for."""
         code, message = _ENDS.get(reason.code, _ENDED_OTHERWISE)
         if self.state != "cancelled":
             self.state = "cancelled" if code == _BY_SERVICE else "closed"
-        self.mark(code, message, self.instance.state_since)
+        if code != self.status[0]:
+            self.mark(code, message, now)
 
     def pause(self, reason: Reason) -> None:
         """Disable the request of a machine that is stopping."""

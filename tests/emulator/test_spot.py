@@ -188,6 +188,19 @@ def test_a_notice_is_seen_before_the_reclaim(ec2: EC2Client, emulator: Emulator)
     assert ended["StateReason"]["Code"] == "Server.SpotInstanceTermination"
 
 
+def test_a_notice_may_end_the_request_at_once(ec2: EC2Client, emulator: Emulator) -> None:
+    """spot-request-status.html (instance-terminated-no-capacity): the machine runs on for two minutes."""
+    [machine] = launch(ec2, **SPOT)
+    emulator.interrupt(machine, is_direct=True)
+    assert status(ec2, machine) == ("instance-terminated-no-capacity", "closed")
+    told = request_of(ec2, machine)["Status"]["UpdateTime"]
+    emulator.advance(119)
+    assert seen(ec2)[0]["State"]["Name"] == "running"
+    emulator.advance(2)
+    assert seen(ec2)[0]["State"]["Name"] == "terminated"
+    assert request_of(ec2, machine)["Status"]["UpdateTime"] == told
+
+
 def test_a_user_who_ends_a_marked_machine_is_the_one_who_ended_it(ec2: EC2Client, emulator: Emulator) -> None:
     """spot-request-status.html (instance-terminated-by-user)"""
     [machine] = launch(ec2, **SPOT)
