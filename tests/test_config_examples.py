@@ -45,6 +45,13 @@ IMPLIED = {
 # The first needs no grant; the second is granted to whoever assumes the role that has this policy.
 NOT_GRANTED = {"sts:GetCallerIdentity", "sts:AssumeRole"}
 
+# What a batch is granted by.
+# Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
+BATCHES = {
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+}
+
 # AWS's limit for a managed policy, white space not counted.
 LONGEST_POLICY = 6144
 
@@ -232,14 +239,15 @@ def called_services() -> set[str]:
 
 
 def called_actions() -> set[str]:
-    """Every action of AWS that the source calls, as `ec2:RunInstances`."""
+    """The right to every action of AWS that the source calls, as `ec2:RunInstances`."""
     session = botocore.session.Session()
     methods = {
         xform_name(operation): f"{service}:{operation}"
         for service in called_services()
         for operation in session.get_service_model(service).operation_names
     }
-    return {methods[name] for name in [*map(called_name, calls()), *named()] if name in methods}
+    actions = {methods[name] for name in [*map(called_name, calls()), *named()] if name in methods}
+    return {BATCHES.get(action, action) for action in actions}
 
 
 def named() -> Iterator[str]:

@@ -7,6 +7,7 @@ and costs a poll more than all its own work.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import threading
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials, ReadOnlyCredentials
     from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
@@ -47,6 +49,9 @@ _READ_SECONDS = 20.0
 # The longest session that a chained role may have; every role allows it.
 # Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 _ROLE_SECONDS = 3600
+
+# All that is done with the queue of interruptions may take HostFactory's call two seconds.
+_QUEUE_SECONDS = 1.0
 
 # What a damaged copy of botocore's data files makes it raise.
 _DAMAGED = (ValueError, KeyError, TypeError, DataNotFoundError, UnknownServiceError)
@@ -141,6 +146,11 @@ class Clients:
         client: SSMClient = self._client("ssm", region, _READ_ATTEMPTS)
         return client
 
+    def sqs(self, region: str) -> SQSClient:
+        """Give the client for a queue, which gives up soon: botocore makes one try."""
+        client: SQSClient = self._client("sqs", region, _LAUNCH_ATTEMPTS)
+        return client
+
     def account(self) -> str:
         """Give the account that the credentials belong to. ProviderError when AWS does not say.
 
@@ -207,14 +217,15 @@ class Clients:
 
     def _create(self, session: Session, service: str, region: str, attempts: int) -> Any:
         settings = self._settings
-        longest = settings.read_timeout_seconds
+        most = _QUEUE_SECONDS if service == "sqs" else math.inf
+        longest = min(settings.read_timeout_seconds, most)
         proxy = f"http://{settings.proxy_host}:{settings.proxy_port or 80}" if settings.proxy_host else ""
         client = session.create_client(
             service,
             region_name=region,
             endpoint_url=settings.endpoint_url or None,
             config=Config(
-                connect_timeout=settings.connect_timeout_seconds,
+                connect_timeout=min(settings.connect_timeout_seconds, most),
                 read_timeout=longest if attempts == _LAUNCH_ATTEMPTS else min(longest, _READ_SECONDS),
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 proxies={"http": proxy, "https": proxy} if proxy else None,

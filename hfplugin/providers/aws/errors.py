@@ -167,6 +167,8 @@ _CODES: dict[ErrorKind, frozenset[str]] = {
             "OperationNotPermitted",
             "OptInRequired",
             "ParameterNotFound",
+            "AWS.SimpleQueueService.NonExistentQueue",
+            "QueueDoesNotExist",
             "UnknownParameter",
             "UnsupportedOperation",
             "UnsupportedTenancy",

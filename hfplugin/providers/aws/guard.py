@@ -35,12 +35,17 @@ _LIMITS = {
 _READING = Limit(100, 20)
 _CHANGING = Limit(50, 5)
 
+# Queues take as many calls as anybody makes; what they throttle is over in a moment.
+# Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+_QUEUE = Limit(300, 300)
+
 
 class Guard:
     """The guard of one service in one region; `route` names an endpoint or proxy, `account` may be unknown."""
 
     def __init__(self, health: Health, service: str, region: str, route: str, account: str) -> None:
         self._health = health
+        self._service = service
         self._subject = f"{service} in {region}"
         self._scope = " ".join(filter(None, (account, region)))
         self._breaker = health.breaker(" ".join(filter(None, (service, region, route))))
@@ -118,6 +123,7 @@ class Guard:
 
     def _budget(self, action: str) -> Budget:
         usual = _READING if action.startswith(("Describe", "Get", "List")) else _CHANGING
+        usual = _QUEUE if self._service == "sqs" else usual
         return self._health.budget(f"{self._scope} {action}", _LIMITS.get(action, usual))
 
     def _not_answering(self, reason: str, until: float) -> NotAskedError:

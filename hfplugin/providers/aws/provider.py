@@ -21,6 +21,7 @@ from hfplugin.providers.base.provider import (
     Order,
     Outcome,
     Plan,
+    Reclaimed,
     Released,
     Source,
     Spare,
@@ -39,6 +40,7 @@ class AWSProvider:
 
     def __init__(self, settings: AWSSettings, context: Context) -> None:
         self._context = context
+        self._settings = settings
         self._clients = Clients(
             settings, context.provider_name, context.cache, context.health, lambda: _regions(context.templates())
         )
@@ -77,6 +79,16 @@ class AWSProvider:
 
     def _handler(self, api: str) -> Handler:
         return handlers.create(api, self._clients, self._context)
+
+    def reclaimed(self, machines: Sequence[Located]) -> Reclaimed:
+        from hfplugin.providers.aws.interruption import reclaim
+
+        return reclaim.reclaimed(self._clients, self._settings, machines)
+
+    def acknowledge(self, receipts: Sequence[str]) -> None:
+        from hfplugin.providers.aws.interruption import reclaim
+
+        reclaim.acknowledge(self._clients, self._settings, receipts)
 
     def find_hosts(self, hosts: Sequence[Host]) -> list[Found]:
         return operations.find_hosts(self._clients, hosts, self._context.provider_name)

@@ -34,6 +34,7 @@ OPERATIONS = (
     "DescribeFleetInstances",
     "DescribeFleets",
     "DescribeImages",
+    "DescribeInstanceStatus",
     "DescribeInstanceTypes",
     "DescribeInstances",
     "DescribeLaunchTemplateVersions",
@@ -41,6 +42,7 @@ OPERATIONS = (
     "DescribeSpotFleetInstances",
     "DescribeSpotFleetRequestHistory",
     "DescribeSpotFleetRequests",
+    "DescribeSpotInstanceRequests",
     "DescribeSubnets",
     "GetInstanceTypesFromInstanceRequirements",
     "ModifyFleet",
@@ -51,7 +53,7 @@ OPERATIONS = (
 )
 
 # The services whose endpoints it asks for.
-SERVICES = ("autoscaling", "ec2", "ssm", "sts")
+SERVICES = ("autoscaling", "ec2", "sqs", "ssm", "sts")
 
 # Of an instance's eighty members, those that a sighting is made of: parsing is what a large poll costs.
 INSTANCE_MEMBERS = (

@@ -15,6 +15,8 @@ from hfplugin.model import (
     Template,
     most_machines,
 )
+from hfplugin.model import Notice as Notice
+from hfplugin.model import NoticeKind as NoticeKind
 from hfplugin.providers.base.cache import Cache
 
 TYPE_CHECKING = False
@@ -211,6 +213,17 @@ class Found(NamedTuple):
     is_complete: bool
 
 
+class Reclaimed(NamedTuple):
+    """What the cloud takes back. `receipts` stand for messages that are kept until what they say is durable.
+
+    With `failures`, machines of which nothing is said may be taken back for all that.
+    """
+
+    notices: tuple[Notice, ...] = ()
+    receipts: tuple[str, ...] = ()
+    failures: tuple[Refusal, ...] = ()
+
+
 class Check(NamedTuple):
     """One line of a self-check; `remedy` says what to do when it is not ok."""
 
@@ -269,6 +282,19 @@ class Provider(Protocol):
         """Give machines back for good; one bad id never spoils the others.
 
         With a source, all are of it: it is told first, so that it replaces none of them.
+        """
+
+    def reclaimed(self, machines: Sequence[Located]) -> Reclaimed:
+        """Say which of the machines, all that the records know, the cloud takes back or has taken.
+
+        Never raises for the cloud's failures, takes a few seconds at most, and makes no call per machine. Words of
+        machines that are not among them are left for others.
+        """
+
+    def acknowledge(self, receipts: Sequence[str]) -> None:
+        """Let messages go whose word is durable now; what cannot be let go comes again.
+
+        Never raises for the cloud's failures.
         """
 
     def find_hosts(self, hosts: Sequence[Host]) -> list[Found]:
