@@ -23,9 +23,9 @@ from hfplugin.errors import (
     StateError,
 )
 from hfplugin.logs import log
-from hfplugin.look import judged, look, look_at
+from hfplugin.look import look, look_at
 from hfplugin.marks import SWEEP_SECONDS
-from hfplugin.model import Machine, Request, RequestStatus, Return, Template
+from hfplugin.model import Request, RequestStatus, Return, Template
 from hfplugin.store import REQUEST_PREFIX, RETURN_PREFIX, Store, is_id, new_id
 from hfplugin.wording import counted, last_reason, summary
 
@@ -33,9 +33,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hfplugin.fulfilment import Fulfilment
     from hfplugin.locks import Patience
-    from hfplugin.providers.base.provider import Host, Observation, Sighting
+    from hfplugin.providers.base.provider import Host, Observation
+    from hfplugin.reclaims import Reclaims
     from hfplugin.recovery import Recovery
-    from hfplugin.returns import Returns, Roll
+    from hfplugin.returns import Returns
     from hfplugin.site import Site
     from hfplugin.sources import Sources
 
@@ -265,100 +266,11 @@ class Broker:
         return Accepted(record.id, f"returning {counted(len(record.machines), 'machine')}")
 
     def return_requests(self, hosts: Sequence[Host]) -> list[Lost]:
-        """Name the hosts, of those given, that are gone or going without having been returned.
+        """Name the hosts, of those given, that are taken back, gone or going without having been returned.
 
-        Nothing is concluded from a look that failed; ProviderError when every look did.
+        Nothing is concluded from a look that failed; ProviderError when every look did, with nothing to name.
         """
-        if not hosts:
-            return []
-        from hfplugin.returns import Roll
-
-        roll = Roll(self._store.requests.live())
-        known = [(host, entry) for host in hosts if (entry := roll.find(host)) is not None]
-        kept = [(host, request, machine) for host, (request, machine) in known if not machine.return_id]
-        view = look(self._site, [machine for _, _, machine in kept if machine.is_live])
-        if view.failures and not view.seen and not view.missing:
-            raise ProviderError(view.failures[0].kind, view.failures[0].code, view.failures[0].message)
-        self._note(kept, view)
-        now = self._clock.now()
-        seen = [(host, request, judged(machine, view, now)) for host, request, machine in kept]
-        gone = [(host, request, machine) for host, request, machine in seen if _is_lost(machine)]
-        again = Roll(self._store.requests.load(id_) for id_ in {request.id for _, request, _ in gone})
-        lost = [Lost(h.name or m.name, m.id, 0) for h, _, m in gone if not again.is_returned(m.id)]
-        try:
-            return lost + self._lost_strangers(hosts, roll)
-        except ProviderError as error:
-            if not kept:
-                raise
-            log.warning("cloud.unobserved", reason=str(error), kind=error.kind)
-            return lost
-
-    def _note(self, looked: Sequence[tuple[Host, Request, Machine]], view: Observation) -> None:
-        """Keep in the records which machines are missing or gone, so that the next look can build on it."""
-        noted: dict[str, set[str]] = {}
-        for _, request, machine in looked:
-            after = judged(machine, view, self._clock.now())
-            is_news = _is_lost(after) != _is_lost(machine) or after.missing_since != machine.missing_since
-            if is_news or request.claimed() != request:  # HostFactory names it: it knows of the request
-                noted.setdefault(request.id, set()).add(machine.id)
-        for request_id, ids in noted.items():
-            try:
-                with self._patience.hold("request", request_id):
-                    self._note_in(request_id, ids, view)
-            except StateError as error:
-                log.warning("machine.not_noted", request_id=request_id, reason=str(error))
-
-    def _note_in(self, request_id: str, ids: set[str], view: Observation) -> None:
-        request = self._store.requests.load(request_id)
-        if request is None or request.is_spent:
-            return
-        machines = {m.id: judged(m, view, self._clock.now()) for m in request.machines if m.id in ids}
-        changed = request.with_machines(machines).claimed()
-        if changed != request:
-            changed = self._store.requests.save(changed)
-        for machine in machines.values():
-            if _is_lost(machine):
-                log.info("machine.lost", request_id=request_id, machine_id=machine.id, state=machine.state)
-        if not changed.is_finished:
-            self._store.marks.note_due(self._clock.now() + SWEEP_SECONDS)
-        self._sources.tidy(changed)
-
-    def _lost_strangers(self, hosts: Sequence[Host], roll: Roll) -> list[Lost]:
-        """Hosts that no record has: only one that is seen, ours and not running, is lost."""
-        strangers = [host for host in hosts if roll.find(host) is None]
-        if not strangers:
-            return []
-        found = self._site.provider.find_hosts(strangers)
-        self._claim({each.sighting.request_id for each in found if each.sighting and each.is_ours})
-        return [
-            Lost(host.name or answer.sighting.name, answer.sighting.id, 0)
-            for host, answer in zip(strangers, found, strict=True)
-            if answer.sighting
-            and answer.is_ours
-            and not answer.sighting.state.is_starting_or_up
-            and not self._was_returned(answer.sighting)
-        ]
-
-    def _claim(self, request_ids: set[str]) -> None:
-        """HostFactory uses machines of these requests, though their records, lost or older, do not know so."""
-        for request_id in request_ids:
-            if not is_id(request_id, REQUEST_PREFIX):
-                continue
-            self._expect_losses()
-            try:
-                with self._patience.hold("request", request_id):
-                    request = self._store.requests.load(request_id)
-                    if request is not None and request.claimed() != request:
-                        self._store.requests.save(request.claimed())
-            except StateError as error:
-                log.warning("request.not_claimed", request_id=request_id, reason=str(error))
-
-    def _was_returned(self, sighting: Sighting) -> bool:
-        """True when HostFactory itself gave the machine back, by a record that is archived by now."""
-        if not is_id(sighting.request_id, REQUEST_PREFIX):
-            return False
-        request = self._store.requests.load(sighting.request_id)
-        return request is not None and any(m.id == sighting.id and m.return_id for m in request.machines)
+        return [Lost(*named) for named in self._reclaims.named(hosts)] if hosts else []
 
     @cached_property
     def _patience(self) -> Patience:
@@ -384,6 +296,12 @@ class Broker:
 
         return Recovery(self._store, self._site, self._clock, self._patience)
 
+    @property
+    def _reclaims(self) -> Reclaims:
+        from hfplugin.reclaims import Reclaims
+
+        return Reclaims(self._store, self._site, self._clock, self._patience, self._sources)
+
     @cached_property
     def _sources(self) -> Sources:
         from hfplugin.sources import Sources
@@ -396,7 +314,3 @@ def _is_settled(record: Request | Return) -> bool:
     if isinstance(record, Return):
         return record.is_closed
     return record.is_closed and (record.claimed() == record or record.is_spent)
-
-
-def _is_lost(machine: Machine) -> bool:
-    return not machine.state.is_starting_or_up

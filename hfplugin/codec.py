@@ -17,6 +17,8 @@ from hfplugin.model import (
     LaunchState,
     Machine,
     MachineState,
+    Notice,
+    NoticeKind,
     Phase,
     Record,
     Refusal,
@@ -30,7 +32,7 @@ from hfplugin.model import (
 
 # 2: sources, what they leave behind and how machines went. 3: whether HostFactory has asked about a request, why
 # it was withdrawn, and how long nothing was seen before a machine was launched. 4: the places that a launch passed
-# over. Older records have none of it.
+# over, and what the cloud said of machines that it takes back. Older records have none of it.
 SCHEMA = 4
 
 T = TypeVar("T")
@@ -111,7 +113,8 @@ _CONVERTERS: dict[Any, dict[str, Callable[[Any], Any]]] = {
     Template: {},
     Refusal: {"kind": ErrorKind},
     Launch: {"state": LaunchState, "errors": _many(Refusal), "remains": tuple, "passed_over": _many(Refusal)},
-    Machine: {"state": MachineState, "result": Result},
+    Notice: {"kind": NoticeKind},
+    Machine: {"state": MachineState, "result": Result, "notice": _one(Notice)},
     ReturnedMachine: {"state": MachineState, "result": Result},
     Request: {
         "template": _one(Template),

@@ -113,6 +113,14 @@ def _is_empty(path: str) -> bool:
         return next(entries, None) is None
 
 
+def sync(directory: str) -> None:
+    """Make the names in a directory durable that other calls have just given. StateError when that fails."""
+    try:
+        _sync_directory(directory)
+    except OSError as error:
+        raise StateError(f"cannot sync {directory}: {error.strerror}") from error
+
+
 def _sync_directory(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

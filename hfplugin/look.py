@@ -43,7 +43,7 @@ def look(site: Site, machines: Sequence[Machine | ReturnedMachine]) -> Observati
 def judged(machine: Machine, view: Observation, now: float) -> Machine:
     """Take over what a look says of a machine; absence counts once it has lasted."""
     if machine.id in view.seen:
-        return machine.seen(view.seen[machine.id])
+        return machine.seen(view.seen[machine.id]).outlived(now)
     if machine.id not in view.missing:
         return machine
     missing = machine.missing(now)

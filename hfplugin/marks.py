@@ -1,4 +1,5 @@
-"""What the state keeps besides records: HostFactory's activity, when work is due, a drain, the last inventory.
+"""What the state keeps besides records: HostFactory's activity, when work is due, a drain, the last inventory, and
+how HostFactory's list of hosts differs from ours.
 
 Each is a file of its own whose time of change is most of what it says, so that asking costs one stat.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from os.path import join
+from typing import NamedTuple
 
 from hfplugin import files
 from hfplugin.errors import StateError
@@ -26,6 +28,17 @@ _LONGEST_WAIT = 3600.0
 
 # A file's time of change is kept in whole and part seconds; this is what "never" looks like in one.
 _NEVER = float("inf")
+
+
+class Difference(NamedTuple):
+    """How HostFactory's list of hosts differs from what runs, both sorted.
+
+    `unlisted` are the ids of machines that run and are not in it, `unknown` the names, or else ids, of hosts in it
+    that neither a record nor the cloud knows.
+    """
+
+    unlisted: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 class Marks:
@@ -111,6 +124,22 @@ class Marks:
             files.write(path, by.encode() + b"\n")
         else:
             files.unlink(path)
+
+    def difference(self) -> Difference:
+        """Give what was noted last; nothing when that cannot be read."""
+        import json
+
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            data = json.loads(files.read_text(join(self._root, "hosts.json")))
+            return Difference(tuple(map(str, data["unlisted"])), tuple(map(str, data["unknown"])))
+        return Difference()
+
+    def note_difference(self, found: Difference) -> None:
+        """Keep it for people; nothing is written when it is what was noted last."""
+        import json
+
+        if found != self.difference():
+            files.write(join(self._root, "hosts.json"), json.dumps(found._asdict()).encode() + b"\n")
 
 
 def _changed_at(path: str) -> float:

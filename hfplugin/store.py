@@ -72,6 +72,9 @@ class Records(Protocol[Record]):
         StateError.
         """
 
+    def sync(self) -> None:
+        """Make durable what was read: another call may be about to, or was killed before it could."""
+
     def archive(self, record: Record) -> None:
         """Move a saved record out of the live ones; `load` still finds it until it is pruned."""
 
@@ -116,6 +119,9 @@ class Folder(Generic[Record]):
             except StateError:
                 if is_strict:
                     raise
+
+    def sync(self) -> None:
+        files.sync(self._directory)
 
     def archive(self, record: Record) -> None:
         day = join(self._archive, time.strftime("%Y-%m-%d", time.gmtime()))

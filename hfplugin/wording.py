@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from hfplugin.errors import ErrorKind
-from hfplugin.model import Refusal, Request, Result
+from hfplugin.model import Machine, Refusal, Request, Result
 
 # HostFactory's consoles cut longer messages.
 LONGEST = 500
 
-# More places than these say nothing to whoever reads one line: the record has them all.
-_MOST_PLACES = 4
+# More names than these say nothing to whoever reads one line: the record has them all.
+_MOST = 4
 
 
 def summary(request: Request, now: float) -> str:
@@ -27,10 +28,29 @@ def summary(request: Request, now: float) -> str:
     failed = Counter(m.message for m in request.machines if m.result is Result.FAIL and not m.return_id)
     often_first = sorted(failed, key=lambda message: -failed[message])
     parts += [f"{failed[message]} failed: {message}" for message in often_first[:2] if message]
+    going = sorted((m for m in request.machines if m.is_going_unasked), key=lambda machine: _ends_at(machine))
+    if going:
+        parts.append(f"{len(going)} taken back: {taken_back(going[0])}")
     if request.blind_since is not None and now > request.blind_since:
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(request.blind_since))
-        parts.append(f"the cloud cannot be observed since {since}")
+        parts.append(f"the cloud cannot be observed since {_moment(request.blind_since)}")
     return one_line("; ".join(parts + _elsewhere(request, reason)))
+
+
+def taken_back(machine: Machine) -> str:
+    """Say why, and when, the cloud takes a running machine back; empty when it does not."""
+    notice = machine.notice
+    if notice is None or not machine.is_going_unasked:
+        return ""
+    ends = f"{notice.kind}, ends at {_moment(notice.ends_at)}" if notice.ends_at else notice.kind
+    return f"{ends}: {notice.reason}" if notice.reason else ends
+
+
+def _ends_at(machine: Machine) -> float:
+    return machine.notice.ends_at if machine.notice is not None else 0.0
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _elsewhere(request: Request, last: Refusal | None) -> list[str]:
@@ -46,12 +66,13 @@ def _elsewhere(request: Request, last: Refusal | None) -> list[str]:
         if each.code and each.place and is_other and is_worth_it:
             places.setdefault(each.code, {})[each.place] = None
     also = " also" if last is not None else ""
-    return [f"{code}{also} in {_some(list(names))}" for code, names in places.items()]
+    return [f"{code}{also} in {some(list(names))}" for code, names in places.items()]
 
 
-def _some(names: list[str]) -> str:
-    more = len(names) - _MOST_PLACES
-    return ", ".join(names[:_MOST_PLACES]) + (f" and {more} more" if more > 0 else "")
+def some(names: Sequence[str]) -> str:
+    """Name the first few, and say how many more there are."""
+    more = len(names) - _MOST
+    return ", ".join(names[:_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def last_reason(request: Request) -> Refusal | None:

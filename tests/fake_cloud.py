@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,15 @@ from hfplugin.providers.base.provider import (
     Host,
     Inventory,
     Located,
+    Notice,
+    NoticeKind,
     Nowhere,
     Observation,
     Order,
     Outcome,
     Plan,
     Provider,
+    Reclaimed,
     Released,
     Sighting,
     Source,
@@ -104,7 +108,7 @@ class FakeCloud:
     """`capacity` bounds a place's machines; `faults` are raised, first in first out, by the named operation.
 
     A fleet acts `source_seconds` after it has to, and hears of a new target after `deaf_seconds`. `templates` are
-    the launch templates that were made and not removed.
+    the launch templates that were made and not removed. `words` are messages of what it takes back, by receipt.
     """
 
     clock: ManualClock
@@ -123,6 +127,7 @@ class FakeCloud:
     short_kind: ErrorKind = ErrorKind.CAPACITY
     sources: dict[str, FakeSource] = field(default_factory=dict)
     templates: set[str] = field(default_factory=set)
+    words: dict[str, Notice] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -327,6 +332,28 @@ class FakeCloud:
                 self._act()
                 going.add(address.id)
         return Released(frozenset(going), frozenset(missing), refused)
+
+    def say(self, machine_id: str, kind: NoticeKind, seconds: float = 120.0, reason: str = "") -> str:
+        """Send a message that a machine is taken back in so many seconds, and give its receipt."""
+        receipt = f"receipt-{next(self._numbers)}"
+        ends_at = 0.0 if kind is NoticeKind.GONE else self.clock() + seconds
+        self.words[receipt] = Notice(machine_id, kind, self.clock(), ends_at, reason)
+        return receipt
+
+    def reclaimed(self, machines: Sequence[Located]) -> Reclaimed:
+        try:
+            self._enter("reclaimed")
+        except ProviderError as error:
+            return Reclaimed(failures=(Refusal(error.kind, error.code, error.message),))
+        ids = {machine.id for machine in machines}
+        heard = {receipt: notice for receipt, notice in self.words.items() if notice.machine_id in ids}
+        return Reclaimed(tuple(heard.values()), tuple(heard))
+
+    def acknowledge(self, receipts: Sequence[str]) -> None:
+        with suppress(ProviderError):
+            self._enter("acknowledge")
+            for receipt in receipts:
+                self.words.pop(receipt, None)
 
     def find_hosts(self, hosts: Sequence[Host]) -> list[Found]:
         self._enter("find_hosts")

@@ -22,6 +22,8 @@ from hfplugin.model import (
     LaunchState,
     Machine,
     MachineState,
+    Notice,
+    NoticeKind,
     Phase,
     Refusal,
     Request,
@@ -347,6 +349,13 @@ GOLDEN: dict[str, Request | Return] = {
                 is_lost=True,
                 is_dismissed=True,
                 blind_before=1.5,
+                notice=Notice(
+                    "i-0123456789abcdef0",
+                    NoticeKind.INTERRUPTION,
+                    1800000070.0,
+                    1800000190.5,
+                    "Server.SpotInstanceTermination",
+                ),
             ),
         ),
         blind=3.5,
@@ -415,12 +424,13 @@ def test_the_golden_record_of_this_schema_is_read_and_written_as_it_is(name: str
     assert codec.encode(GOLDEN[name]) == path.read_bytes()
 
 
-def test_a_record_of_schema_3_passed_no_place_over() -> None:
-    """What schema 4 added: the places that a launch passed over."""
+def test_a_record_of_schema_3_passed_no_place_over_and_heard_of_no_interruption() -> None:
+    """What schema 4 added: the places that a launch passed over, and what the cloud takes back."""
     request = GOLDEN["request"]
     assert isinstance(request, Request)
     launches = tuple(launch._replace(passed_over=()) for launch in request.launches)
-    expected = request._replace(launches=launches)
+    machines = tuple(machine._replace(notice=None) for machine in request.machines)
+    expected = request._replace(launches=launches, machines=machines)
     assert codec.decode(Request, (STATE / "schema-3/request.json").read_bytes()) == expected
     assert codec.decode(Return, (STATE / "schema-3/return.json").read_bytes()) == GOLDEN["return"]
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from hfplugin.environment import Environment
 from hfplugin.model import Machine, MachineState, Request, Result, Return
 from hfplugin.store import FileStore
-from hfplugin.wording import summary
+from hfplugin.wording import counted, some, summary, taken_back
 
 _UNCLAIMED = "HostFactory has not asked about it yet"
 
@@ -24,6 +24,7 @@ def collect(environment: Environment) -> dict[str, Any]:
     store = FileStore(environment.state_dir)
     requests = sorted(store.requests.live(), key=lambda request: request.created)
     returns = sorted(store.returns.live(), key=lambda record: record.created)
+    difference = store.marks.difference()
     return {
         "provider": environment.provider_name,
         "state": environment.state_dir,
@@ -31,6 +32,9 @@ def collect(environment: Environment) -> dict[str, Any]:
         "drained": store.marks.drain(),
         "requests": [_request(request) for request in requests if not request.is_finished],
         "returns": [_return(record) for record in returns if not record.is_closed],
+        "takenBack": [entry for request in requests for entry in _taken_back(request)],
+        "unlistedMachines": [*difference.unlisted],
+        "unknownHosts": [*difference.unknown],
         "templates": _templates(requests, store),
         "damaged": _damaged(store),
     }
@@ -72,6 +76,21 @@ def _return(record: Return) -> dict[str, Any]:
     }
 
 
+def _taken_back(request: Request) -> list[dict[str, Any]]:
+    return [
+        {
+            "machineId": machine.id,
+            "name": machine.name,
+            "requestId": request.id,
+            "kind": machine.notice.kind,
+            "endsAt": int(machine.notice.ends_at),
+            "message": taken_back(machine),
+        }
+        for machine in request.machines
+        if machine.notice is not None and machine.is_going_unasked
+    ]
+
+
 def _templates(requests: list[Request], store: FileStore) -> list[dict[str, Any]]:
     """Give what runs from each template and the last reason why something of it could not be had."""
     reasons = store.reasons()
@@ -103,6 +122,14 @@ def show(found: dict[str, Any]) -> None:
         console.print(f"new requests are refused: {found['drained']}", soft_wrap=True)
     for path in found["damaged"]:
         console.print(Text(f"damaged record set aside: {path}"), soft_wrap=True)
+    for key, noun, what in (
+        ("unlistedMachines", "machine", "running that HostFactory does not list"),
+        ("unknownHosts", "host", "that HostFactory lists and nobody knows"),
+    ):
+        if found[key]:
+            console.print(
+                f"{counted(len(found[key]), noun)} {what}: {some(found[key])}", soft_wrap=True, markup=False
+            )
     # An id is never folded: it is there to be copied. What belongs to it stands under it, for narrow terminals.
     _print(
         console,
@@ -125,6 +152,13 @@ def show(found: dict[str, Any]) -> None:
             for r in found["returns"]
         ],
     )
+    if found["takenBack"]:
+        _print(
+            console,
+            "Machines that the cloud takes back",
+            ["machine", "what is known"],
+            [["\n".join([m["machineId"], m["name"]]), m["message"]] for m in found["takenBack"]],
+        )
     _print(
         console,
         "Templates",

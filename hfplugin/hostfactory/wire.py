@@ -14,7 +14,7 @@ from hfplugin.broker import Accepted, Lost, Unknown
 from hfplugin.errors import InputError
 from hfplugin.logs import log
 from hfplugin.model import Machine, MachineState, Request, Result, Return, ReturnedMachine
-from hfplugin.wording import counted, one_line, summary
+from hfplugin.wording import counted, one_line, summary, taken_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,8 +147,10 @@ def _machine(machine: Machine | ReturnedMachine, tags: str) -> dict[str, Any]:
         "instanceTags": tags,
         "cloudHostId": None,
     }
-    if isinstance(machine, Machine) and machine.public_ip:
-        answer["publicIpAddress"] = machine.public_ip
+    if isinstance(machine, Machine):
+        answer["message"] = one_line(machine.message or taken_back(machine))
+        if machine.public_ip:
+            answer["publicIpAddress"] = machine.public_ip
     if machine.result is Result.FAIL and not machine.message:
         answer["message"] = f"failed ({machine.state})"
     if machine.result is Result.EXECUTING and machine.state is MachineState.TERMINATED:

@@ -21,6 +21,8 @@ from hfplugin.model.machine import (
     REFUSED_RETURN_SECONDS,
     Machine,
     MachineState,
+    Notice,
+    NoticeKind,
     Result,
     counts,
 )
@@ -36,6 +38,8 @@ __all__ = [
     "LaunchState",
     "Machine",
     "MachineState",
+    "Notice",
+    "NoticeKind",
     "Phase",
     "Record",
     "Refusal",

@@ -142,7 +142,9 @@ class Request(NamedTuple):
     def held(self, launch: Launch) -> dict[str, int]:
         """Units, by price type, of the launch's machines that are to stay."""
         return _by_price(
-            m for m in self.machines_of(launch) if m.is_live and m.result is not Result.FAIL and not m.return_id
+            m
+            for m in self.machines_of(launch)
+            if m.is_live and m.result is not Result.FAIL and not (m.return_id or m.is_lost)
         )
 
     @property

@@ -17,11 +17,14 @@ from hfplugin.catalog import machine_types_path
 from hfplugin.environment import Environment
 from hfplugin.errors import ErrorKind
 from hfplugin.hostfactory.verbs import VERBS
+from hfplugin.marks import Difference
 from hfplugin.model import (
     Launch,
     LaunchState,
     Machine,
     MachineState,
+    Notice,
+    NoticeKind,
     Phase,
     Refusal,
     Request,
@@ -203,6 +206,9 @@ class TestStatus:
             "drained": "",
             "requests": [],
             "returns": [],
+            "takenBack": [],
+            "unlistedMachines": [],
+            "unknownHosts": [],
             "templates": [],
             "damaged": [],
         }
@@ -262,6 +268,35 @@ class TestStatus:
         [first] = [number for number, line in enumerate(lines) if cells(line)[:1] == ["large, 1"]]
         assert cells(lines[first]) == ["large, 1", "InsufficientInstanceCapacity: none"]
         assert cells(lines[first + 1]) == [CLOSED_ID, "2023-11-14 22:13:20Z"]
+
+    def test_machines_that_the_cloud_takes_back_are_shown_until_they_are_gone(self, site: HostFactory) -> None:
+        notice = Notice("i-1", NoticeKind.INTERRUPTION, CREATED, CREATED + 120, "Server.Spot[Termination]")
+        taken, ended = machine(1, Result.SUCCEED, notice=notice), machine(2, Result.SUCCEED, notice=notice)
+        ended = ended._replace(state=MachineState.TERMINATED, result=Result.FAIL)
+        request = closed_request()._replace(machines=(taken, ended, machine(3, Result.SUCCEED)))
+        FileStore(str(site.state)).requests.save(request)
+        said = "interruption, ends at 2023-11-14T22:15:20Z: Server.Spot[Termination]"
+        assert run(site, "status", "--json").answer["takenBack"] == [
+            {
+                "machineId": "i-1",
+                "name": taken.name,
+                "requestId": CLOSED_ID,
+                "kind": "interruption",
+                "endsAt": CREATED + 120,
+                "message": said,
+            }
+        ]
+        assert ["i-1", said] in [cells(line) for line in run(site, "status").stdout.splitlines()]
+
+    def test_how_hostfactorys_list_differs_is_shown(self, busy: HostFactory) -> None:
+        assert "HostFactory list" not in run(busy, "status").stdout
+        unlisted = tuple(f"i-{number}" for number in range(7))
+        FileStore(str(busy.state)).marks.note_difference(Difference(unlisted, ("[red]host-9",)))
+        found = run(busy, "status", "--json").answer
+        assert (found["unlistedMachines"], found["unknownHosts"]) == ([*unlisted], ["[red]host-9"])
+        lines = run(busy, "status").stdout.splitlines()
+        assert "7 machines running that HostFactory does not list: i-0, i-1, i-2, i-3 and 3 more" in lines
+        assert "1 host that HostFactory lists and nobody knows: [red]host-9" in lines
 
     def test_a_damaged_record_is_shown_for_as_long_as_it_lies_there(self, busy: HostFactory) -> None:
         first, second = (run(busy, "status", "--json").answer["damaged"] for _ in range(2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from fake_cloud import INSTALLATION, FakeCloud, FakeMachine, FakeSource
@@ -17,11 +17,13 @@ from hfplugin.providers.base.provider import (
     Host,
     Inventory,
     Located,
+    Notice,
     Nowhere,
     Observation,
     Order,
     Outcome,
     Plan,
+    Reclaimed,
     Released,
     Source,
     Spare,
@@ -43,18 +45,20 @@ def region_of(place: str) -> str:
 class SimulatedCloud(FakeCloud):
     """`unreachable` names regions that do not answer; `lost` operations that act and do not answer (so often).
 
-    `is_durable` says whether a launch's record is on the disk, `is_used` whether HostFactory uses a machine,
-    `is_lost` whether a request's record was lost.
+    `is_durable` says whether a launch's record is on the disk, `is_heard` whether a notice is, `is_used` whether
+    HostFactory uses a machine, `is_lost` whether a request's record was lost.
     `strays` are the machines that a fleet has launched when nothing was expected of it any more (`is_settled`), in
     the place of one that was lost (`ended`), or given back before the fleet had heard that it is to stop.
     `installation` is the one that is simulated, `others` names the machines, fleets and launch templates that are
     none of its, `spares` when and by which installation a launch template was made. `is_forgetful`: a state
     that was restored may use a token again; EC2 then refuses other parameters.
     A machine terminates `terminate_seconds` after it was told to, and is not listed at all before `hidden_until`.
+    `doomed` is when machines are reclaimed, `noticed` are those that it was said of.
     """
 
     cross: Callable[[str], None] = lambda boundary: None
     is_durable: Callable[[Launch], bool] = lambda launch: True
+    is_heard: Callable[[Notice], bool] = lambda notice: True
     is_used: Callable[[str], bool] = lambda machine_id: False
     is_lost: Callable[[str], bool] = lambda request_id: False
     unreachable: set[str] = field(default_factory=set)
@@ -70,6 +74,8 @@ class SimulatedCloud(FakeCloud):
     hidden_seconds: float = 0.0
     hidden_until: dict[str, float] = field(default_factory=dict)
     ends_at: dict[str, float] = field(default_factory=dict)
+    doomed: dict[str, float] = field(default_factory=dict)
+    noticed: set[str] = field(default_factory=set)
     dismissed: set[str] = field(default_factory=set)
     sent: dict[str, str] = field(default_factory=dict)
     targets: dict[str, int] = field(default_factory=dict)
@@ -78,6 +84,10 @@ class SimulatedCloud(FakeCloud):
 
     def _act(self) -> None:
         now = self.clock()
+        for machine_id in [each for each, at in self.doomed.items() if now >= at]:
+            del self.doomed[machine_id]
+            if self._lives(self.machines[machine_id]):
+                self.end(machine_id, MachineState.SHUTTING_DOWN, "Server.SpotInstanceTermination")
         for machine in self.machines.values():
             is_ending = machine.state is MachineState.SHUTTING_DOWN
             if is_ending and now >= self.ends_at.setdefault(machine.id, now + self.terminate_seconds):
@@ -276,6 +286,23 @@ class SimulatedCloud(FakeCloud):
             if source.target > self.targets.setdefault(source.id, source.target):
                 raise BrokenError(Law.TARGETS, f"{source.id}: {self.targets[source.id]}, then {source.target}")
             self.targets[source.id] = source.target
+
+    def reclaimed(self, machines: Sequence[Located]) -> Reclaimed:
+        within = [machine for machine in machines if machine.region not in self.unreachable]
+        try:
+            with self._asked("reclaimed"):
+                told = super().reclaimed(within)
+        except ProviderError as error:
+            return Reclaimed(failures=(Refusal(error.kind, error.code, error.message),))
+        failures = tuple(Refusal(ErrorKind.TRANSIENT, "Unreachable", each) for each in sorted(self.unreachable))
+        return told._replace(failures=told.failures + failures)
+
+    def acknowledge(self, receipts: Sequence[str]) -> None:
+        with suppress(ProviderError), self._asked("acknowledge"):
+            for notice in [self.words[receipt] for receipt in receipts if receipt in self.words]:
+                if not self.is_heard(notice):
+                    raise BrokenError(Law.HEARD, f"{notice.kind} of {notice.machine_id}")
+            super().acknowledge(receipts)
 
     def find_hosts(self, hosts: Sequence[Host]) -> list[Found]:
         with self._asked("find_hosts"):

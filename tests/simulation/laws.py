@@ -20,6 +20,7 @@ class Law(Enum):
     ANSWERED = "every asked id is answered, in order, and a known one is not called unknown"
     NOT_DROPPED = "a machine that HostFactory was told to use stays in its request's answers"
     HEALTHY = "a healthy host is not called lost"
+    HEARD = "a message that a machine is taken back is let go only when what it says is durable"
     TARGETS = "the target of a fleet is never raised"
     MAX_NUMBER = "no more machines of a template run than its maxNumber"
     EXACT = "no more is launched for a request than was asked, by more than one machine's weight"

@@ -76,6 +76,10 @@ def _forgiven(request: Request) -> Request:
     return request._replace(machines=tuple(forgiven))
 
 
+def _unheard(request: Request) -> Request:
+    return request._replace(machines=tuple(m._replace(notice=None) for m in request.machines))
+
+
 def _renamed(request: Request) -> Request:
     renamed = [m._replace(name=f"{m.name}-{request.generation}" if m.name else "") for m in request.machines]
     return request._replace(machines=tuple(renamed))
@@ -261,7 +265,7 @@ REVERTED: dict[str, tuple[Fault, set[Law]]] = {
     "what is synced is not durable": (_without_sync, {Law.INTENT}),
     "a token is ignored": (_on_cloud("_replayed", _tokenless), {Law.EXACT, Law.NOT_LEAKED}),
     "a launch is replayed with other parameters": (_on_cloud("launch", _changing), {Law.ONE_MEANING, Law.INTENT}),
-    "a release does not lower the target": (_on_cloud("release", _untold), {Law.NOT_LEAKED}),
+    "a release does not lower the target": (_on_cloud("release", _untold), {Law.NOT_LEAKED, Law.CONTENT}),
     "a release ends nothing": (_on_cloud("release", _idle), {Law.NOT_LEAKED, Law.ENDS}),
     "a fleet cannot be stopped": (_on_cloud("stop", _deaf), {Law.CONTENT}),
     "a stop raises the target": (_on_cloud("stop", _raising), {Law.TARGETS}),
@@ -284,5 +288,6 @@ REVERTED: dict[str, tuple[Fault, set[Law]]] = {
     "the tag of the installation is ignored": (_on_cloud("inventory", _possessive), {Law.OURS_ALONE}),
     "a request without a record is given up": (_often_lost(_saving(_given_up)), {Law.SPARED}),
     "a machine without a record is of no request": (_often_lost(_on_cloud("find_hosts", _traceless)), {*Law}),
+    "what the cloud takes back is not recorded": (_saving(_unheard), {Law.HEARD}),
     "a host's name is recorded wrong": (_saving(_renamed), {Law.ONE_NAME}),
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 from hfplugin.errors import ErrorKind
-from hfplugin.model import MachineState, Refusal
+from hfplugin.model import MachineState, NoticeKind, Refusal
 from simulation.verbs import call, killed_call, lose_power, race
 from simulation.world import ROOT, World
 
@@ -18,6 +18,7 @@ Step = Callable[[World, Random], str]
 _KINDS = [ErrorKind.THROTTLED, ErrorKind.TRANSIENT, ErrorKind.TRANSIENT, ErrorKind.AUTH, ErrorKind.UNKNOWN]
 _OPERATIONS = ["plan", "launch", "launch", "find_launched", "gather", "stop", "remove", "observe", "release"]
 _OPERATIONS += ["terminate", "terminate", "find_hosts", "find_requests", "inventory", "discard"]
+_OPERATIONS += ["reclaimed", "acknowledge"]
 _PLACES = ["east/a", "east/b", "west/a"]
 
 
@@ -115,6 +116,24 @@ def end_machines(world: World, draw: Random) -> str:
         world.cloud.end(machine_id, state, reason)
         world.spoiled.add(machine_id)
     return f"{' '.join(ended)} {state} {reason}"
+
+
+def take_back(world: World, draw: Random) -> str:
+    """The cloud says that it takes machines back, once or oftener, and does so or not; or says what is not so."""
+    alive = sorted(world.cloud.alive)
+    taken = draw.sample(alive, min(len(alive), draw.choice([1, 1, 2])))
+    interruption = NoticeKind.INTERRUPTION
+    kind = draw.choice([interruption, interruption, interruption, NoticeKind.REBALANCE, NoticeKind.GONE])
+    seconds = draw.choice([120, 120, 5])
+    for machine_id in taken:
+        for _ in range(draw.choice([1, 1, 2])):
+            world.cloud.say(machine_id, kind, seconds)
+        world.spoiled.add(machine_id)
+        if kind is not NoticeKind.GONE:
+            world.cloud.noticed.add(machine_id)
+        if kind is interruption and draw.random() < 0.8:
+            world.cloud.doomed[machine_id] = world.clock() + seconds
+    return f"{kind} of {' '.join(taken)} within {seconds} s, or so it is said"
 
 
 def hold_up(world: World, draw: Random) -> str:
@@ -218,6 +237,7 @@ WEIGHTS: dict[Step, float] = {
     slow_down: 4,
     heal: 5,
     end_machines: 4,
+    take_back: 3,
     hold_up: 2,
     lose_power: 2,
     damage: 1,

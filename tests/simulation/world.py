@@ -17,8 +17,8 @@ from hfplugin.broker import Broker
 from hfplugin.clock import Clock
 from hfplugin.errors import HFPluginError
 from hfplugin.housekeeping import Housekeeping
-from hfplugin.model import Launch, MachineState, Template
-from hfplugin.providers.base.provider import Context, Host
+from hfplugin.model import Launch, MachineState, NoticeKind, Template
+from hfplugin.providers.base.provider import Context, Host, Notice
 from hfplugin.store import FileStore
 from simulation.cloud import SimulatedCloud
 from simulation.disk import Disk, under_hfplugin
@@ -93,6 +93,7 @@ class World:
             self.clock,
             cross=self.boundaries.cross,
             is_durable=self._is_durable,
+            is_heard=self._is_heard,
             is_used=self._is_used,
             is_lost=lambda request_id: request_id in self.damaged,
             is_settled=self._is_settled,
@@ -184,7 +185,8 @@ class World:
 
     def _is_healthy(self, machine_id: str) -> bool:
         state = self.cloud.machines[machine_id].state
-        return machine_id in self.cloud.alive and state not in (MachineState.STOPPING, MachineState.STOPPED)
+        is_up = machine_id in self.cloud.alive and state not in (MachineState.STOPPING, MachineState.STOPPED)
+        return is_up and machine_id not in self.cloud.noticed
 
     def _is_settled(self, launch: Launch) -> bool:
         inode = self.disk.files.get(_path(launch))
@@ -195,6 +197,22 @@ class World:
     def _is_durable(self, launch: Launch) -> bool:
         recorded = _launches(self.disk.durable(_path(launch)) or b"")
         return recorded.get(launch.token, {}).get("params") == launch.params
+
+    def _is_heard(self, notice: Notice) -> bool:
+        """True when the record of the machine says so, or has nothing more to say of it, or is lost."""
+        if notice.kind is NoticeKind.GONE or notice.is_rescinded(self.now()):
+            return True  # a look shows whether it is so
+        request_id = self.cloud.machines[notice.machine_id].tags["request"]
+        content = self.disk.durable(f"{ROOT}/requests/{request_id}.json")
+        machines = json.loads(content).get("machines", []) if content and request_id not in self.damaged else []
+        found = [machine for machine in machines if machine["id"] == notice.machine_id]
+        return all(
+            "notice" in each
+            or "return_id" in each
+            or each["state"] not in ("pending", "running")
+            or each.get("result") == "fail"
+            for each in found
+        )
 
     @staticmethod
     def _watch_record(path: str, old: bytes, new: bytes) -> None:
