@@ -71,9 +71,9 @@ class News(NamedTuple):
         after = judged(machine, self.view, self.now)
         return after.gone(ends[-1].reason) if ends and machine.id in self.view.missing else after
 
-    def grace(self, machine: Machine) -> int | None:
+    def grace(self, request: Request, machine: Machine) -> int | None:
         """Give the seconds that a machine, after this news, still has; None when nobody takes it."""
-        if machine.was_given_back:
+        if request.has_let_go(machine):
             return None
         if not machine.state.is_starting_or_up:
             return None if machine.id in self.doubted else 0
@@ -190,7 +190,8 @@ class Reclaims:
 
     def _given_back(self, request_ids: Iterable[str]) -> set[str]:
         """Give the machines that HostFactory or hfplugin ended, by records that are archived by now."""
-        return {m.id for request in self._loaded(request_ids) for m in request.machines if m.was_given_back}
+        requests = self._loaded(request_ids)
+        return {machine.id for each in requests for machine in each.machines if each.has_let_go(machine)}
 
     def _loaded(self, request_ids: Iterable[str]) -> list[Request]:
         found = []
@@ -205,10 +206,13 @@ class Reclaims:
     def _believed(self, news: News, kept: Mapping[str, Kept], strange: Strange) -> News:
         """Doubt a loss of most machines at once, unless another kind of look shows the same."""
         after = {id_: news.of(each.machine) for id_, each in kept.items()}
-        ended = {id_ for id_, each in kept.items() if each.host and news.grace(after[id_]) is not None}
-        gone = {id_: kept[id_].request.id for id_ in ended if _is_lost(after[id_])}
+        hosts = {id_: each for id_, each in kept.items() if each.host}
+        ended = {id_ for id_, each in hosts.items() if news.grace(each.request, after[id_]) is not None}
+        # What hfplugin itself has ended needs no proof.
+        unasked = (id_ for id_ in ended if not after[id_].was_given_back)
+        gone = {id_: kept[id_].request.id for id_ in unasked if _is_lost(after[id_])}
         gone |= {id_: sighting.request_id for id_, (_, sighting) in strange.gone.items()}
-        known = sum(1 for each in kept.values() if each.host) + len(strange.gone)
+        known = len(hosts) + len(strange.gone)
         if len(gone) <= _FEW or 2 * len(gone) <= known:
             return news
         denied = self._denied(gone, known)
@@ -289,7 +293,7 @@ class Reclaims:
         named = []
         for host, request, machine in kept.values():
             after = news.of(machine)
-            grace = news.grace(after)
+            grace = news.grace(request, after)
             if host is not None and grace is not None:
                 named.append((request.id, host.name or after.name, after.id, grace))
         # What was returned meanwhile, HostFactory does not have to hear any more.

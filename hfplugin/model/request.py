@@ -241,6 +241,13 @@ class Request(NamedTuple):
         """True when it was given back because HostFactory never asked about it: no machine of it is returned."""
         return bool(self.withdrawn) and self.unclaimed_since is not None
 
+    def has_let_go(self, machine: Machine) -> bool:
+        """True when nobody has to hear that a machine is gone: HostFactory returned it, or it failed before.
+
+        What was withdrawn, HostFactory may have in use.
+        """
+        return bool(machine.return_id) or (machine.was_given_back and not self.withdrawn)
+
     def withdraw(self, reason: str) -> "Request":
         """Give all of it back: nothing more is launched, and every machine, also one that comes later, fails."""
         phase = Phase.CLOSING if self.phase is Phase.OPEN else self.phase
