@@ -79,7 +79,7 @@ class News(NamedTuple):
             return None if machine.id in self.doubted else 0
         if machine.notice is None or not machine.is_going_unasked or machine.notice.is_rescinded(self.now):
             return None
-        return max(0, int(machine.notice.ends_at - self.now))
+        return machine.notice.seconds_left(self.now)
 
 
 class Reclaims:

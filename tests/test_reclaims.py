@@ -132,6 +132,13 @@ def test_a_notice_is_named_at_the_next_call_with_what_is_left_of_its_time(world:
     assert world.named(request) == [Lost(taken.name, taken.id, 69)]
 
 
+def test_a_clock_that_is_behind_promises_no_more_time_than_the_cloud_gave(world: World) -> None:
+    request = world.have(2)
+    world.cloud.say(ids(request)[0], INTERRUPTION)
+    world.clock.advance(-60)
+    assert [each.grace for each in world.named(request)] == [120]
+
+
 def test_grace_is_a_whole_number_that_never_falls_below_zero(world: World) -> None:
     request = world.have(1)
     world.cloud.say(ids(request)[0], INTERRUPTION, 120)

@@ -76,6 +76,10 @@ class Notice(NamedTuple):
         """True when it is heavier, and not the same word told again."""
         return other is None or (self.weight > other.weight and self._replace(told_at=other.told_at) != other)
 
+    def seconds_left(self, now: float) -> int:
+        """Give the seconds until it ends, no more than there were when it was told: clocks differ."""
+        return max(0, int(self.ends_at - max(now, self.told_at)))
+
     def is_rescinded(self, now: float) -> bool:
         """True when what it announced should have come to pass long ago, if the machine still runs."""
         return self.kind is NoticeKind.INTERRUPTION and now >= self.ends_at + RESCINDED_SECONDS
