@@ -9,7 +9,7 @@ import os
 from os.path import join
 
 from hfplugin.errors import ConfigurationError
-from hfplugin.providers import BUILT_IN
+from hfplugin.providers import DEFAULT_TYPE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Environment:
 
     def candidates(self, what: str) -> list[str]:
         """Give the places of a file (`config` or `templates`) in look-up order."""
-        prefixes = dict.fromkeys((self.provider_name, *BUILT_IN))
+        prefixes = dict.fromkeys((self.provider_name, DEFAULT_TYPE))
         return [
             join(self.conf_dir, below, f"{prefix}prov_{what}.json")
             for prefix in prefixes

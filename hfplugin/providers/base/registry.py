@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 from hfplugin.errors import ConfigurationError
 from hfplugin.providers import BUILT_IN
@@ -31,7 +31,7 @@ def _third_party(provider_type: str) -> ProviderSpec:
 
     points = entry_points(group=ENTRY_POINT_GROUP)
     if provider_type not in points.names:
-        known = ", ".join(sorted({*BUILT_IN, *points.names}))
+        known = ", ".join(sorted(_installed()))
         raise ConfigurationError(f"unknown providerType {provider_type!r}; known: {known}")
     point = points[provider_type]
     try:
@@ -43,19 +43,50 @@ def _third_party(provider_type: str) -> ProviderSpec:
     return spec
 
 
-class TemplateExtensionRegistry:
-    """Gives the provider's part of a template as a typed object: the only way to read it."""
+def _installed() -> set[str]:
+    from importlib.metadata import entry_points
 
-    @staticmethod
-    def create_extension_config(provider_type: str, data: dict[str, Any]) -> Any:
+    return {*BUILT_IN, *entry_points(group=ENTRY_POINT_GROUP).names}
+
+
+class TemplateExtensionRegistry:
+    """Gives the provider's part of a template as a typed object: the only way to read it.
+
+    An installed provider's type is known by its ProviderSpec; one that is not installed, such as an author's under
+    test, is made known to this process by `register`.
+    """
+
+    _registered: ClassVar[dict[str, type[Any]]] = {}
+
+    @classmethod
+    def register(cls, provider_type: str, extension_type: type[Any]) -> None:
+        """Make a pydantic model known as the type of a provider's part of a template.
+
+        ConfigurationError when the name is an installed provider's, or is registered with another model.
+        """
+        name = extension_type.__name__
+        if provider_type in _installed():
+            raise ConfigurationError(f"provider {provider_type} is installed: {name} cannot be its template type")
+        if not hasattr(extension_type, "model_validate"):
+            raise ConfigurationError(f"provider {provider_type}: {name} is not a pydantic model")
+        if cls._registered.setdefault(provider_type, extension_type) is not extension_type:
+            known = cls._registered[provider_type].__name__
+            raise ConfigurationError(f"provider {provider_type} has the template type {known} already")
+
+    @classmethod
+    def create_extension_config(cls, provider_type: str, data: dict[str, Any]) -> Any:
         """Validate `data` (keys as in the templates file) and fill in the schema's defaults.
 
         Raises pydantic's ValidationError for a wrong value or an unknown key.
         """
-        return ProviderRegistry.spec(provider_type).template_type().model_validate(data)
+        return cls._type(provider_type).model_validate(data)
 
-    @staticmethod
-    def extension_schema(provider_type: str) -> dict[str, Any]:
+    @classmethod
+    def extension_schema(cls, provider_type: str) -> dict[str, Any]:
         """Give the JSON schema of the provider's part of a template."""
-        schema: dict[str, Any] = ProviderRegistry.spec(provider_type).template_type().model_json_schema()
+        schema: dict[str, Any] = cls._type(provider_type).model_json_schema()
         return schema
+
+    @classmethod
+    def _type(cls, provider_type: str) -> Any:
+        return cls._registered.get(provider_type) or ProviderRegistry.spec(provider_type).template_type()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hfplugin.errors import ConfigurationError
 from hfplugin.providers.base.registry import ProviderRegistry, TemplateExtensionRegistry
@@ -76,6 +76,49 @@ def test_an_unknown_key_of_a_template_is_refused() -> None:
         TemplateExtensionRegistry.create_extension_config(
             "aws", {"imageId": "ami-1", "vmType": "m5.large", "x": 1}
         )
+
+
+class Mine(BaseModel):
+    """An author's part of a template, of a provider that no package brings yet."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    flavour: str = "plain"
+    is_quick: bool = True
+
+
+@pytest.fixture
+def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TemplateExtensionRegistry, "_registered", {})
+
+
+@pytest.mark.usefixtures("nothing_registered")
+class TestRegistered:
+    def test_a_registered_type_is_read_with_its_defaults(self) -> None:
+        TemplateExtensionRegistry.register("mine", Mine)
+        assert TemplateExtensionRegistry.create_extension_config("mine", {}) == Mine()
+        assert TemplateExtensionRegistry.create_extension_config("mine", {"flavour": "hot"}).flavour == "hot"
+        assert TemplateExtensionRegistry.extension_schema("mine")["properties"].keys() == {"flavour", "is_quick"}
+        with pytest.raises(ValidationError):
+            TemplateExtensionRegistry.create_extension_config("mine", {"flavor": "hot"})
+
+    def test_registering_the_same_again_is_no_error_and_another_is(self) -> None:
+        class Other(BaseModel):
+            pass
+
+        TemplateExtensionRegistry.register("mine", Mine)
+        TemplateExtensionRegistry.register("mine", Mine)
+        with pytest.raises(ConfigurationError, match=r"^provider mine has the template type Mine already$"):
+            TemplateExtensionRegistry.register("mine", Other)
+
+    @pytest.mark.parametrize("name", ["aws", "simulated", "third"])
+    def test_an_installed_providers_type_cannot_be_replaced(self, name: str, package: Path) -> None:
+        with pytest.raises(ConfigurationError, match=f"^provider {name} is installed: Mine cannot be"):
+            TemplateExtensionRegistry.register(name, Mine)
+
+    def test_what_is_no_pydantic_model_is_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"^provider mine: dict is not a pydantic model$"):
+            TemplateExtensionRegistry.register("mine", dict)
 
 
 def test_the_schema_names_the_files_own_keys() -> None:

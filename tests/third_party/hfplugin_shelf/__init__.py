@@ -1,0 +1,1 @@
+"""Machines on a shelf: a provider for hfplugin in a package of its own, which hfplugin knows nothing of."""
