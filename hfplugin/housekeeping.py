@@ -16,6 +16,7 @@ from hfplugin.locks import Patience
 from hfplugin.logs import log
 from hfplugin.look import look_at
 from hfplugin.marks import SWEEP_SECONDS
+from hfplugin.metrics.tally import tally
 from hfplugin.model import Phase, Request, Return
 from hfplugin.providers.base.provider import Inventory, Observation
 from hfplugin.recovery import Recovery
@@ -103,10 +104,13 @@ class Housekeeping:
         try:
             task.do()
         except BusyError as error:
+            tally.add("housekeeping_tasks", task.kind, "busy")
             return str(error)
         except HFPluginError as error:
+            tally.add("housekeeping_tasks", task.kind, "failed")
             log.warning("housekeeping.failed", task=task.kind, subject=task.subject, reason=str(error))
             return str(error)
+        tally.add("housekeeping_tasks", task.kind, "done")
         log.info("housekeeping.done", task=task.kind, subject=task.subject, seen=task.seen)
         return ""
 

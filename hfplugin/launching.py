@@ -12,6 +12,7 @@ from typing import NamedTuple
 from hfplugin.clock import Clock, Deadline
 from hfplugin.errors import BusyError, ConfigurationError, ErrorKind, ProviderError, StateError
 from hfplugin.logs import log
+from hfplugin.metrics.tally import tally
 from hfplugin.model import Launch, LaunchState, Phase, Refusal, Request
 from hfplugin.providers.base.provider import Nowhere, Order, Outcome, Plan
 from hfplugin.store import Store
@@ -155,6 +156,9 @@ class Launching:
         user_data = self._store.load_text(launch.user_data) if launch.user_data else ""
         called_at = self._clock.now()
         outcome = self._site.provider.launch(launch, user_data)
+        if launch.state is LaunchState.PLANNED:  # any other was asked for before
+            tally.add("machines_asked", launch.api, amount=launch.machines)
+        tally.add("launches", launch.api, outcome.state)
         return self.record(request, launch, outcome, called_at)
 
     def record(self, request: Request, launch: Launch, outcome: Outcome, called_at: float) -> Request:
@@ -180,12 +184,14 @@ class Launching:
         for error in outcome.errors:
             self._remember(request, error)
         told = request.with_launch(launch).adopt(launch, outcome.sightings, called_at)
+        tally.add("machines_brought", launch.api, amount=len(told.machines) - len(request.machines))
         return self._save(
             request, told if launch.state is LaunchState.UNKNOWN else told.sighted(self._clock.now())
         )
 
     def _remember(self, request: Request, reason: Refusal) -> None:
-        """Keep the reason where `hfplugin status` finds it after the request's record is archived."""
+        """Count the reason, and keep it where `hfplugin status` finds it once the request's record is archived."""
+        tally.add("refusals", reason.kind)
         try:
             self._store.save_reason(request.template.id, request.id, str(reason), int(self._clock.now()))
         except StateError as error:

@@ -14,6 +14,7 @@ from hfplugin.clock import Clock
 from hfplugin.errors import BusyError, ConfigurationError, ErrorKind, ProviderError, StateError
 from hfplugin.logs import log
 from hfplugin.marks import SWEEP_SECONDS
+from hfplugin.metrics.tally import tally
 from hfplugin.model import (
     CONSISTENCY_SECONDS,
     REFUSED_RETURN_SECONDS,
@@ -94,7 +95,10 @@ class Returns:
         now = self._clock.now()
         record = Return(new_id(RETURN_PREFIX), now, tuple(machines.values()))
         self._store.marks.note_due(now + SWEEP_SECONDS)
-        return self._store.returns.save(record)
+        record = self._store.returns.save(record)
+        tally.add("returns")
+        tally.add("machines_returned", amount=len(record.machines))
+        return record
 
     def rebuild(self, return_id: str) -> Return | None:
         """Make a lost return's record again from what live requests say was given back under its id."""
@@ -202,6 +206,7 @@ class Returns:
             # What goes before it is given back may have been replaced by its source.
             lost = {machine.id for _, machine in group if machine.state.is_going}
             if self._mark(request_id, record.id, [machine.id for _, machine in group], lost):
+                tally.add("machines_interrupted", amount=len(lost))
                 changed |= {index: machine._replace(is_marked=True) for index, machine in group}
         return record.with_machines(changed)
 

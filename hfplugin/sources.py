@@ -14,6 +14,7 @@ from hfplugin.clock import Clock
 from hfplugin.errors import BusyError, ConfigurationError, ErrorKind, ProviderError
 from hfplugin.locks import Patience
 from hfplugin.logs import log
+from hfplugin.metrics.tally import tally
 from hfplugin.model import Launch, Machine, MachineState, Request
 from hfplugin.providers.base.provider import Located, Released, Sighting, Source, Spare, located
 from hfplugin.store import Store
@@ -130,6 +131,7 @@ class Sources:
     def take_late(self, request: Request, launch: Launch, sightings: tuple[Sighting, ...]) -> Request:
         """Record machines that came after the request was closed, so that they are given back."""
         taken = request.taken_late(launch, sightings, self._clock.now())
+        tally.add("machines_brought", launch.api, amount=len(taken.machines) - len(request.machines))
         for machine in taken.machines[len(request.machines) :]:
             log.warning("machine.late", request_id=request.id, machine_id=machine.id)
         return self._save(request, taken)

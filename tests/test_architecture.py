@@ -38,7 +38,9 @@ ARROWS = {
         "model",
         "wording",
         "providers.base",
+        "metrics",
         "emulator",
+        "conformance",
     },
     "hostfactory": {
         "environment",
@@ -53,6 +55,7 @@ ARROWS = {
         "document",
         "clock",
         "logs",
+        "metrics",
         "providers.base",
     },
     "broker": {
@@ -89,7 +92,17 @@ ARROWS = {
     },
     "roster": {"marks", "store", "model", "wording", "logs"},
     "brake": {"files", "locks", "wording", "clock", "logs"},
-    "launching": {"brake", "sources", "site", "store", "model", "clock", "logs", "providers.base"},
+    "launching": {
+        "brake",
+        "sources",
+        "metrics.tally",
+        "site",
+        "store",
+        "model",
+        "clock",
+        "logs",
+        "providers.base",
+    },
     "fulfilment": {"launching", "sources", "site", "store", "model", "wording", "clock", "logs", "providers.base"},
     "housekeeping": {
         "fulfilment",
@@ -100,6 +113,7 @@ ARROWS = {
         "task",
         "look",
         "marks",
+        "metrics.tally",
         "locks",
         "site",
         "store",
@@ -131,6 +145,7 @@ ARROWS = {
         "recovery",
         "sources",
         "marks",
+        "metrics.tally",
         "site",
         "store",
         "model",
@@ -139,7 +154,9 @@ ARROWS = {
         "logs",
         "providers.base",
     },
-    "sources": {"site", "store", "locks", "model", "clock", "logs", "providers.base"},
+    "sources": {"metrics.tally", "site", "store", "locks", "model", "clock", "logs", "providers.base"},
+    "metrics": {"files", "locks", "store", "providers.base"},
+    "metrics.tally": set(),
     "site": {"catalog", "logs", "providers.base"},
     "compiler": {"catalog", "templates", "faults", "document", "config", "providers.base"},
     "templates": {"faults", "document", "config", "model", "providers.base"},
@@ -147,7 +164,10 @@ ARROWS = {
     "store": {"brake", "codec", "files", "locks", "marks", "model"},
     "codec": {"model"},
     "emulator": set(),
-    "providers.aws": {"providers.base", "files", "model", "config", "logs"},
+    "conformance": set(),
+    "providers.aws": {"providers.base", "metrics.tally", "files", "model", "config", "logs"},
+    "providers.simulated": {"providers.base", "files", "locks", "clock", "model", "config"},
+    "providers.base.contract": {"providers.base", "model"},
     "providers.base": {"files", "locks", "clock", "model"},
     "wording": {"model"},
     "faults": set(),
@@ -169,12 +189,21 @@ AWS_LIBRARIES = {"boto3", "botocore", "s3transfer", "mypy_boto3_ec2", "moto"}
 
 # A runtime dependency and the parts that may import it.
 DEPENDENCIES = {
-    "annotated_types": {"config", "providers.aws"},
+    "annotated_types": {"config", "providers.aws", "providers.simulated"},
     "boto3": {"providers.aws"},
     "botocore": {"providers.aws"},
     "click": {"cli"},
     "moto": {"emulator"},
-    "pydantic": {"compiler", "templates", "faults", "providers.aws", "emulator"},
+    "pydantic": {
+        "compiler",
+        "templates",
+        "faults",
+        "providers.aws",
+        "providers.simulated",
+        "emulator",
+        "conformance",
+    },
+    "pytest": {"providers.base.contract"},
     "rich": {"cli"},
     "structlog": {"logs"},
     "tenacity": {"providers.aws", "providers.base"},
@@ -338,7 +367,7 @@ def test_the_top_level_holds_what_the_layout_names() -> None:
 
 def test_the_package_has_the_folders_that_the_layout_names() -> None:
     folders = {path.parent.relative_to(PACKAGE).parts[0] for path in SOURCES if path.parent != PACKAGE}
-    assert folders <= {"hostfactory", "cli", "model", "providers", "emulator"}
+    assert folders <= {"hostfactory", "cli", "model", "providers", "emulator", "conformance", "metrics"}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -168,6 +169,28 @@ def reset() -> None:
     _for_people(forget)
 
 
+@cli.command(short_help="Print what was counted, for a monitoring system.")
+@click.option(
+    "--write", "path", is_flag=False, flag_value="", metavar="[FILE]", help="Write FILE, or the state's, instead."
+)
+def metrics(path: str | None) -> None:
+    """Print what all calls have counted and how the state stands, as OpenMetrics text.
+
+    With --write it goes into a file, as a whole: FILE, or metrics/hfplugin.prom in the state, which the calls of
+    HostFactory keep fresh, too. The cloud is not asked.
+    """
+    from hfplugin.cli import metrics as counted
+
+    def show(environment: Environment) -> int:
+        if path is None:
+            click.echo(counted.text(environment).encode(), nl=False)
+        else:
+            click.echo(f"Written: {counted.written(environment, path)}")
+        return 0
+
+    _for_people(show)
+
+
 @cli.command(short_help="Try everything, launching nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def check(as_json: bool) -> None:
@@ -223,6 +246,45 @@ def emulator(port: int) -> None:
     except HFPluginError as error:
         click.echo(f"hfplugin: {error}", err=True)
         sys.exit(1)
+
+
+@cli.command(short_help="Hold any provider's scripts against HostFactory's contract.")
+@click.option("--scripts", type=click.Path(path_type=Path), required=True, help="Where the five scripts are.")
+@click.option("--config", "file", type=click.Path(path_type=Path), required=True, help="What to play with (JSON).")
+@click.option("--only", multiple=True, metavar="CHECK", help="Only this check, or group; may be repeated.")
+@click.option("--slow", is_flag=True, help="Also what takes long.")
+@click.option("--yes", is_flag=True, help="Launch without asking.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def conformance(scripts: Path, file: Path, only: tuple[str, ...], slow: bool, yes: bool, as_json: bool) -> None:
+    """Play HostFactory against the scripts of a provider of any make, and say check by check what holds.
+
+    It launches machines, and returns all of them at the end, also after Ctrl-C or a failed check. Exit status: 0
+    when nothing failed and nothing is left, 1 otherwise.
+    """
+    from hfplugin.conformance import report, settings
+    from hfplugin.conformance.every import CHECKS
+    from hfplugin.conformance.plan import planned
+    from hfplugin.conformance.suite import Stand, Suite
+    from hfplugin.conformance.surroundings import require_scripts
+
+    def play() -> int:
+        require_scripts(scripts)
+        chosen = settings.load(file)
+        plan = planned(CHECKS, chosen, only, slow)
+        click.echo(report.announced(plan), err=as_json)
+        if plan.machines and not yes:
+            click.confirm("Launch them?", abort=True, err=True)
+        suite = Suite(CHECKS, plan, lambda finding: None if as_json else click.echo(report.line(finding)))
+        verdict = suite.play(Stand(scripts, chosen, file.resolve().parent, os.environ))
+        click.echo(json.dumps(report.document(verdict), indent=2) if as_json else report.ending(verdict))
+        return 0 if verdict.is_good else 1
+
+    try:
+        status = play()
+    except HFPluginError as error:
+        click.echo(f"hfplugin: {error}", err=True)
+        status = 1
+    sys.exit(status)
 
 
 @cli.group("machine-types")

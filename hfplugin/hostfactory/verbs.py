@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from hfplugin.errors import HFPluginError, InputError
+from hfplugin.errors import BusyError, HFPluginError, InputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ VERBS = (
 
 # Of HostFactory's time limit, the part after which no new work is begun: the rest is for ending and answering.
 _WORKING_PART = 0.75
+
+# Of the journal of what was counted, the size beyond which it is folded: some thousand calls.
+_JOURNAL_BYTES = 100_000
 
 # HostFactory waits for the script to end: what is due beyond this waits for the next call.
 _HOUSEKEEPING_SECONDS = 5.0
@@ -60,10 +63,15 @@ def run(verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> in
 
         log.exception("verb.crashed")
         answer, status = _failure(f"internal error: {type(error).__name__}: {error} (see the provider's log)"), 1
-    is_delivered = _deliver(out, answer)
+    if not _deliver(out, answer):
+        status = 1
     if environment is not None:
+        seconds = time.monotonic() - began
+        _count(
+            environment, f'["verb_calls",["{verb}","{status}"],1]', f'["verb_seconds",["{verb}"],{seconds:.6f}]'
+        )
         _keep_house(environment, began)
-    return status if is_delivered else 1
+    return status
 
 
 def _claim_stdout() -> int:
@@ -178,6 +186,51 @@ def open_store(environment: Environment) -> FileStore:
     return FileStore(environment.state_dir, lambda path: log.error("record.set_aside", path=path))
 
 
+def _count(environment: Environment, *entries: str) -> None:
+    """Put entries, and what this call has counted since the last time, into the journal of `hfplugin metrics`.
+
+    One write, only where there is a state. It takes nothing from the answer: what cannot be written is lost.
+    """
+    counting = sys.modules.get("hfplugin.metrics.tally")  # where it was not loaded, nothing was counted
+    if counting is not None:
+        entries += tuple(counting.tally.taken())
+    if not entries:
+        return
+    path = os.path.join(environment.state_dir, "metrics", f"{environment.host}.jsonl")
+    try:
+        journal = _open_journal(path)
+        try:
+            os.write(journal, f"[{','.join(entries)}]\n".encode())
+            size = os.fstat(journal).st_size
+        finally:
+            os.close(journal)
+    except OSError:
+        return
+    if size > _JOURNAL_BYTES:
+        _fold(environment)
+
+
+def _open_journal(path: str) -> int:
+    how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    try:
+        return os.open(path, how, 0o600)
+    except FileNotFoundError:
+        os.mkdir(os.path.dirname(path), 0o700)  # FileNotFoundError where there is no state
+        return os.open(path, how, 0o600)
+
+
+def _fold(environment: Environment) -> None:
+    from hfplugin.logs import log
+    from hfplugin.metrics.journal import Journals
+
+    try:
+        Journals(environment.state_dir).fold(environment.host, _JOURNAL_BYTES)
+    except BusyError:
+        return  # another call is at it
+    except HFPluginError as error:
+        log.warning("metrics.not_folded", reason=str(error))
+
+
 def _keep_house(environment: Environment, began: float) -> None:
     """Do what is due, now that HostFactory has its answer; with nothing due it costs a look at the time.
 
@@ -196,11 +249,14 @@ def _keep_house(environment: Environment, began: float) -> None:
         left = environment.action_timeout() * _WORKING_PART - (clock.monotonic() - began) if is_due else 0.0
         if left > 0:
             from hfplugin.housekeeping import Housekeeping
+            from hfplugin.metrics.exposition import refresh
             from hfplugin.site import ConfiguredSite
 
             store = open_store(environment)
             site = ConfiguredSite(environment, store, is_strict=False)
             Housekeeping(store, site, clock).sweep(clock.deadline(min(_HOUSEKEEPING_SECONDS, left)))
+            _count(environment)
+            refresh(environment.state_dir, environment.provider_name)
     except HFPluginError as error:
         log.warning("housekeeping.failed", reason=str(error))
     except Exception:  # noqa: BLE001  the edge, for what comes after the answer

@@ -11,13 +11,15 @@ from typing import Any
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from hfplugin.errors import ErrorKind
+from hfplugin.metrics.tally import tally
 from hfplugin.providers.aws.errors import TRANSPORT_FAILURES, NotAskedError, kind_of
 from hfplugin.providers.base.health import Budget, Health, Limit
 
 # A call waits so long for its turn before it gives way to the next poll.
 _PATIENCE_SECONDS = 0.5
 
-# What a call's context remembers of its latest try: when it was begun, and the failure that ended it.
+# What a call's context remembers: its action and when it was made; when its latest try began, and how it failed.
+_MADE = "hfplugin-made"
 _BEGAN = "hfplugin-began"
 _FAILED = "hfplugin-failed"
 
@@ -45,7 +47,7 @@ class Guard:
 
     def __init__(self, health: Health, service: str, region: str, route: str, account: str) -> None:
         self._health = health
-        self._service = service
+        self._place = (service, region)
         self._subject = f"{service} in {region}"
         self._scope = " ".join(filter(None, (account, region)))
         self._breaker = health.breaker(" ".join(filter(None, (service, region, route))))
@@ -70,14 +72,17 @@ class Guard:
         events.register("after-call", self._note_answer)
         events.register("after-call-error", self._note_death)
 
-    def _enter(self, **_: Any) -> None:
+    def _enter(self, model: Any, context: dict[str, Any], **_: Any) -> None:
         # The first call of this process that no try brought an answer stands for its later ones, too: one that has
         # many requests to look after would else wait for the same dead region once for each.
         if self._dead:
+            self._count_held_back(model.name)
             raise NotAskedError(ErrorKind.TRANSIENT, f"{self._subject} does not answer: {self._dead}")
         state = self._breaker.enter()
         if state is not None:
+            self._count_held_back(model.name)
             raise self._not_answering(state.reason, state.open_until)
+        context[_MADE] = (model.name, time.monotonic())
 
     def _pay(self, request: Any, operation_name: str, **_: Any) -> None:
         wait = self._budget(operation_name).take(_PATIENCE_SECONDS)
@@ -85,6 +90,8 @@ class Guard:
             raise self._throttled(operation_name)
         if wait:
             time.sleep(wait)
+        if _BEGAN in request.context:
+            tally.add("cloud_retries", *self._place, operation_name)
         request.context[_BEGAN] = time.monotonic()
 
     def _note_try(
@@ -106,8 +113,9 @@ class Guard:
         elif response is not None and _kind(response[1]) is ErrorKind.THROTTLED:
             self._budget(operation.name).throttled()
 
-    def _note_answer(self, http_response: Any, parsed: Any, model: Any, **_: Any) -> None:
+    def _note_answer(self, http_response: Any, parsed: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
         kind = _kind(parsed)
+        self._count(kind or "ok", context)
         if http_response.status_code >= 500 and kind is ErrorKind.TRANSIENT:
             error = parsed.get("Error", {})
             self._breaker.failed(f"{error.get('Code', '')}: {error.get('Message', '')}")
@@ -117,13 +125,25 @@ class Guard:
             self._budget(model.name).succeeded()
 
     def _note_death(self, exception: Exception, context: dict[str, Any], **_: Any) -> None:
+        if isinstance(exception, NotAskedError) and _BEGAN not in context:
+            self._count_held_back(context[_MADE][0])
+        else:
+            self._count(_outcome(exception), context)
         # Only what ended a try of this service: the credentials of a call may come from another one.
         if exception is context.get(_FAILED):
             self._dead = _said(exception)
 
+    def _count(self, outcome: str, context: dict[str, Any]) -> None:
+        action, made_at = context[_MADE]
+        tally.add("cloud_calls", *self._place, action, outcome)
+        tally.add("cloud_call_seconds", *self._place, action, amount=round(time.monotonic() - made_at, 6))
+
+    def _count_held_back(self, action: str) -> None:
+        tally.add("cloud_calls", *self._place, action, "held_back")
+
     def _budget(self, action: str) -> Budget:
         usual = _READING if action.startswith(("Describe", "Get", "List")) else _CHANGING
-        usual = _QUEUE if self._service == "sqs" else usual
+        usual = _QUEUE if self._place[0] == "sqs" else usual
         return self._health.budget(f"{self._scope} {action}", _LIMITS.get(action, usual))
 
     def _not_answering(self, reason: str, until: float) -> NotAskedError:
@@ -144,6 +164,13 @@ def _is_slow(error: Exception, context: dict[str, Any]) -> bool:
     return isinstance(error, (ConnectTimeoutError, ReadTimeoutError)) or (
         seconds >= context["client_config"].connect_timeout
     )
+
+
+def _outcome(error: Exception) -> str:
+    """Give the kind of a failure that was no answer; what was wrong before it was sent (credentials) has none."""
+    if isinstance(error, NotAskedError):
+        return error.kind
+    return ErrorKind.TRANSIENT if isinstance(error, TRANSPORT_FAILURES) else "failed"
 
 
 def _said(error: Exception) -> str:
