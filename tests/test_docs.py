@@ -17,12 +17,15 @@ from pydantic.fields import FieldInfo
 
 from hfplugin.cli.commands import cli
 from hfplugin.config import LoggingSettings, RequestSettings, Settings, camel
+from hfplugin.conformance import settings as conformance
 from hfplugin.environment import Environment
 from hfplugin.errors import ConfigurationError
 from hfplugin.hostfactory.verbs import VERBS
 from hfplugin.providers.aws import ibm
 from hfplugin.providers.aws.configuration import AWSSettings
 from hfplugin.providers.aws.template import AWSTemplate, RegionOverride
+from hfplugin.providers.simulated.configuration import SimulatedSettings
+from hfplugin.providers.simulated.template import MachineType, SimulatedTemplate
 from hfplugin.templates import TemplateKeys
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -176,7 +179,8 @@ def subcommands(group: click.Group, prefix: str = "") -> Iterator[str]:
 def shown_commands() -> set[str]:
     """The words after `hfplugin` wherever README shows a command line, options left out."""
     lines = re.findall(r"(?:^|[|] |COLUMNS=\d+ )(?:\.venv/bin/)?hfplugin (.+)$", code(), re.MULTILINE)
-    return {" ".join(word for word in line.split() if not word.startswith(("-", "<"))) for line in lines}
+    plain = (re.sub(r"--\w+ (?:\S*[./*]\S*|templates)", "", line) for line in lines)  # an option and its value
+    return {" ".join(word for word in line.split() if not word.startswith(("-", "<"))) for line in plain}
 
 
 def test_every_hfplugin_command_that_the_readme_shows_exists() -> None:
@@ -317,10 +321,12 @@ def test_the_keys_of_a_region_override_are_those_of_the_code() -> None:
 def test_every_word_of_a_file_or_the_wire_that_the_readme_names_exists() -> None:
     named = {word for word in spans(without_fences(README)) if re.fullmatch(r"[a-z]+[A-Z]\w*", word)}
     written = {text for path in PACKAGE for text in strings(path)}
-    kinds: list[type[Any]] = [Settings, *SECTIONS.values()]
+    kinds: list[type[Any]] = [Settings, *SECTIONS.values(), SimulatedSettings]
     settings = {camel(field.name) for kind in kinds for field in fields(kind)}
+    models: tuple[type[BaseModel], ...] = (*MODELS, SimulatedTemplate, MachineType)
+    models += (conformance.Settings, conformance.Hooks, conformance.Limits)
     assert named
-    assert named <= written | settings | {key for kind in MODELS for key in model_defaults(kind)}
+    assert named <= written | settings | {key for kind in models for key in model_defaults(kind)}
 
 
 def template_attributes_read() -> set[str]:
