@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hfplugin.errors import ErrorKind
 from hfplugin.providers.aws import pools, purchase, subnets
 from hfplugin.providers.aws.client import Clients
-from hfplugin.providers.aws.pools import Choice, Pool
+from hfplugin.providers.aws.pools import Pool
+from hfplugin.providers.base.places import Choice
 from hfplugin.providers.base.provider import Order
 
 if TYPE_CHECKING:

@@ -7,26 +7,22 @@ reservation, the host or the placement group of one template say nothing about a
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from hfplugin.errors import ErrorKind
 from hfplugin.model import Launch, Refusal
 from hfplugin.providers.aws.errors import kind_of
+from hfplugin.providers.base import places as base_places
 from hfplugin.providers.base.health import Health, Refused
 from hfplugin.providers.base.health.refusals import QUOTA_SECONDS
-from hfplugin.providers.base.provider import Nowhere, Plan
+from hfplugin.providers.base.places import Choice
 
 if TYPE_CHECKING:
     from hfplugin.providers.aws.client import Clients
     from hfplugin.providers.base.provider import Order
 
 P = TypeVar("P")
-
-# Ours: the code of a place that was passed over.
-RECENTLY = "RefusedRecently"
 
 _CAPACITY = frozenset(
     {
@@ -87,48 +83,13 @@ def _family(machine_type: str) -> str:
     return "graphics" if series in _GRAPHICS else series
 
 
-class Choice(NamedTuple, Generic[P]):
-    """The place to ask next, None when there is none; `passed_over` are those that are not asked, and why."""
-
-    place: P | None
-    passed_over: tuple[Refusal, ...] = ()
-
-    def planned(self, make: Callable[[P], Plan]) -> Plan | Nowhere:
-        """Make the plan for the place."""
-        if self.place is None:
-            return Nowhere(self.passed_over)
-        return make(self.place)._replace(passed_over=self.passed_over)
-
-
 def choose(clients: Clients, places: Iterable[tuple[P, Sequence[Pool]]], order: Order) -> Choice[P]:
-    """Choose the first place that was not refused lately, to whomever; a place is refused when all its pools are.
-
-    With everything refused, the place refused longest ago is tried after all, as long as nothing has been refused
-    to this very request: else a memory that is wrong would never be put right.
-    """
+    """Choose where to go next; a place is refused when all its pools are."""
     in_force = clients.health.refused.in_force()
     if not in_force:
         return Choice(next((place for place, _ in places), None))
     memory = Memory(clients.health, clients.account())
-    shut: list[tuple[P, Refused]] = []
-    for place, pools in places:
-        refused = memory.refusal(pools, in_force)
-        if refused is None:
-            return Choice(place, _passed_over(shut))
-        shut.append((place, refused))
-    has_asked = any(launch.is_refused_capacity for launch in order.past)
-    if has_asked or not shut:
-        return Choice(None, _passed_over(shut))
-    probe = min(shut, key=lambda each: each[1].at)
-    return Choice(probe[0], _passed_over(each for each in shut if each is not probe))
-
-
-def _passed_over(shut: Iterable[tuple[P, Refused]]) -> tuple[Refusal, ...]:
-    def told(each: Refused) -> str:
-        until = time.strftime("%H:%M:%SZ", time.gmtime(each.until))
-        return f"not asked again before {until}: {each.reason}"
-
-    return tuple(Refusal(ErrorKind.CAPACITY, RECENTLY, told(each), str(place)) for place, each in shut)
+    return base_places.choose(((place, memory.refusal(pools, in_force)) for place, pools in places), order)
 
 
 class Memory:

@@ -51,9 +51,7 @@ class SimulatedProvider:
     def plan(self, order: Order) -> Plan | Nowhere:
         template = _extension(order.template)
         choice = places.choose(template, order, self._context.health.refused)
-        if choice.place is None:
-            return Nowhere(choice.passed_over)
-        return self._plan_in(template, order, choice.place)._replace(passed_over=choice.passed_over)
+        return choice.planned(lambda place: self._plan_in(template, order, place))
 
     def _plan_in(self, template: SimulatedTemplate, order: Order, place: places.Place) -> Plan:
         count = -(-order.units // place.weight)
