@@ -80,7 +80,7 @@ def last_reason(request: Request) -> Refusal | None:
     reasons = [error for launch in request.launches for error in launch.errors] + [*request.trouble]
     if not reasons or (not request.shortfall and not request.trouble and not _is_waiting(request)):
         return None
-    return max(reasons, key=lambda reason: reason.at)
+    return max(reversed(reasons), key=lambda reason: reason.at)  # of one second, what was said last
 
 
 def _is_waiting(request: Request) -> bool:

@@ -79,6 +79,12 @@ def test_what_a_place_did_not_give_may_be_asked_for_elsewhere(world: World) -> N
     assert world.room == 0
 
 
+def test_the_brake_is_named_also_when_a_place_refused_in_the_same_second(world: World) -> None:
+    world.ask(4)
+    world.cloud.capacity = {"zone-a": 5}
+    assert "maxMachinesPerHour is 10" in world.said(world.poll(world.ask(9)))
+
+
 def test_what_nobody_gave_does_not_count(world: World) -> None:
     world.cloud.refusals = {
         zone: Refusal(ErrorKind.CAPACITY, "NoCapacity", "none left", zone) for zone in ("zone-a", "zone-b")
