@@ -1,5 +1,5 @@
 """What the state keeps besides records: HostFactory's activity, when work is due, a drain, the last inventory, and
-how HostFactory's list of hosts differs from ours.
+how HostFactory's list of hosts differed from ours.
 
 Each is a file of its own whose time of change is most of what it says, so that asking costs one stat.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 from os.path import join
-from typing import NamedTuple
 
 from hfplugin import files
 from hfplugin.errors import StateError
@@ -20,25 +19,14 @@ SWEEP_SECONDS = 60.0
 # HostFactory calls at least every half minute while it works: a longer pause counts as this much.
 LONGEST_PAUSE = 60.0
 
-# Noted no oftener, a burst of calls costs one write, and the activity clock still tells seconds.
-_RESOLUTION = 1.0
+# Noted no oftener, a burst of calls costs one write; what counts in it is minutes, and none is lost by waiting.
+_RESOLUTION = 5.0
 
 # Nothing is put off for longer than this.
 _LONGEST_WAIT = 3600.0
 
 # A file's time of change is kept in whole and part seconds; this is what "never" looks like in one.
 _NEVER = float("inf")
-
-
-class Difference(NamedTuple):
-    """How HostFactory's list of hosts differs from what runs, both sorted.
-
-    `unlisted` are the ids of machines that run and are not in it, `unknown` the names, or else ids, of hosts in it
-    that neither a record nor the cloud knows.
-    """
-
-    unlisted: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
 
 
 class Marks:
@@ -125,21 +113,15 @@ class Marks:
         else:
             files.unlink(path)
 
-    def difference(self) -> Difference:
-        """Give what was noted last; nothing when that cannot be read."""
-        import json
+    def hosts(self) -> str:
+        """Give what was noted last of HostFactory's list of hosts; empty when nothing can be read."""
+        with contextlib.suppress(OSError, ValueError):
+            return files.read_text(join(self._root, "hosts.json"))
+        return ""
 
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            data = json.loads(files.read_text(join(self._root, "hosts.json")))
-            return Difference(tuple(map(str, data["unlisted"])), tuple(map(str, data["unknown"])))
-        return Difference()
-
-    def note_difference(self, found: Difference) -> None:
-        """Keep it for people; nothing is written when it is what was noted last."""
-        import json
-
-        if found != self.difference():
-            files.write(join(self._root, "hosts.json"), json.dumps(found._asdict()).encode() + b"\n")
+    def note_hosts(self, text: str) -> None:
+        """Keep it for people."""
+        files.write(join(self._root, "hosts.json"), text.encode())
 
 
 def _changed_at(path: str) -> float:

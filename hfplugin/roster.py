@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from hfplugin.errors import StateError
 from hfplugin.logs import log
-from hfplugin.marks import Difference
+from hfplugin.marks import Marks
 from hfplugin.model import Machine, Request, Result
 from hfplugin.store import Store
 from hfplugin.wording import some
 
 # HostFactory has a host on its list once that has booted and joined the cluster.
 JOINING_SECONDS = 600
+
+
+class Difference(NamedTuple):
+    """How HostFactory's list of hosts differs from what runs, both sorted.
+
+    `unlisted` are the ids of machines that run and are not in it, `unknown` the names, or else ids, of hosts in it
+    that neither a record nor the cloud knows.
+    """
+
+    unlisted: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def noted(marks: Marks) -> Difference:
+    """Give the difference that was noted last; none when that cannot be read."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        data = json.loads(marks.hosts())
+        return Difference(tuple(map(str, data["unlisted"])), tuple(map(str, data["unknown"])))
+    return Difference()
+
+
+def note(marks: Marks, found: Difference) -> None:
+    """Keep it for people, unless it is what was noted last; StateError when that cannot be done."""
+    if found != noted(marks):
+        marks.note_hosts(json.dumps(found._asdict()) + "\n")
 
 
 def compare(
@@ -23,14 +51,14 @@ def compare(
     `listed` are the ids of machines on it, `unknown` the hosts on it that nobody knows, None where nobody could
     look.
     """
-    before = store.marks.difference()
+    before = noted(store.marks)
     unlisted = (m.id for request in requests for m in request.machines if _is_expected(request, m, now))
     found = Difference(
         unlisted=tuple(sorted(each for each in unlisted if each not in listed)),
         unknown=before.unknown if unknown is None else tuple(sorted(set(unknown))),
     )
     try:
-        store.marks.note_difference(found)
+        note(store.marks, found)
     except StateError as error:
         log.warning("hosts.not_noted", reason=str(error))  # and what follows is said again by the next call
     _tell("hosts.unlisted", before.unlisted, found.unlisted)

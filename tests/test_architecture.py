@@ -23,6 +23,7 @@ ARROWS = {
         "hostfactory",
         "housekeeping",
         "recovery",
+        "roster",
         "task",
         "locks",
         "codec",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,14 @@ def test_templates_from_their_compiled_form_need_next_to_nothing(site: HostFacto
         "logs",
         "providers",
     }
+
+
+def test_a_state_with_work_in_it_makes_templates_no_dearer(site: HostFactory) -> None:
+    """What is due is asked after the answer, with a look at two times of change."""
+    FileStore(str(site.state)).marks.set_due(time.time() + 600)
+    found = loaded(site, "getAvailableTemplates", {})
+    assert not (HEAVY | NOT_FOR_KEPT_BYTES) & roots(found)
+    assert {"marks", "clock"} <= own(found)
 
 
 def test_a_poll_of_a_closed_request_needs_its_record_alone(site: HostFactory) -> None:

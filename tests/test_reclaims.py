@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fake_cloud import FakeSource, Installation, template
 
+from hfplugin import roster
 from hfplugin.broker import Broker, Lost
 from hfplugin.errors import ErrorKind, ProviderError, StateError
 from hfplugin.files import write
@@ -894,11 +895,11 @@ def test_machines_that_hostfactory_does_not_list_are_counted_and_kept(world: Wor
     world.clock.advance(600)
     for _ in range(3):
         assert world.broker.return_requests(hosts(request)[:2]) == []
-    assert world.store.marks.difference().unlisted == tuple(ids(request)[2:])
+    assert roster.noted(world.store.marks).unlisted == tuple(ids(request)[2:])
     assert [(each["level"], each["count"]) for each in events(logged, "hosts.unlisted")] == [("warning", 2)]
     assert len(world.cloud.alive) == 4
     world.lost(request)
-    assert world.store.marks.difference().unlisted == ()
+    assert roster.noted(world.store.marks).unlisted == ()
     assert [each["count"] for each in events(logged, "hosts.unlisted")] == [2, 0]
 
 
@@ -906,10 +907,10 @@ def test_a_machine_that_has_not_had_the_time_to_join_is_not_missed(world: World)
     old, new = world.have(1), world.have(1)
     world.clock.advance(300)
     world.broker.return_requests(hosts(old))
-    assert world.store.marks.difference().unlisted == ()
+    assert roster.noted(world.store.marks).unlisted == ()
     world.clock.advance(300)
     world.broker.return_requests(hosts(old))
-    assert world.store.marks.difference().unlisted == tuple(ids(new))
+    assert roster.noted(world.store.marks).unlisted == tuple(ids(new))
 
 
 def test_a_machine_that_was_returned_is_not_missed(world: World) -> None:
@@ -917,7 +918,7 @@ def test_a_machine_that_was_returned_is_not_missed(world: World) -> None:
     world.clock.advance(600)
     world.give_back(ids(request)[1])
     world.broker.return_requests(hosts(request)[:1])
-    assert world.store.marks.difference().unlisted == ()
+    assert roster.noted(world.store.marks).unlisted == ()
 
 
 def test_a_list_that_differs_as_before_is_not_written_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -941,7 +942,7 @@ def test_hosts_that_nobody_knows_are_counted_and_never_named(world: World, logge
     request = world.have(1)
     for _ in range(3):
         assert world.broker.return_requests([*hosts(request), Host("stranger.internal", "i-0dead")]) == []
-    assert world.store.marks.difference().unknown == ("stranger.internal",)
+    assert roster.noted(world.store.marks).unknown == ("stranger.internal",)
     assert [(each["count"], each["hosts"]) for each in events(logged, "hosts.unknown")] == [
         (1, "stranger.internal")
     ]
@@ -953,7 +954,7 @@ def test_what_nobody_could_look_for_is_known_as_before(world: World) -> None:
     world.broker.return_requests(asked)
     world.cloud.fail_next("find_hosts", ErrorKind.THROTTLED)
     world.broker.return_requests(asked)
-    assert world.store.marks.difference().unknown == ("stranger.internal",)
+    assert roster.noted(world.store.marks).unknown == ("stranger.internal",)
 
 
 def test_a_list_that_cannot_be_noted_spoils_no_answer(world: World) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hfplugin import roster
 from hfplugin.environment import Environment
 from hfplugin.model import Machine, MachineState, Request, Result, Return
 from hfplugin.store import FileStore
@@ -24,7 +25,7 @@ def collect(environment: Environment) -> dict[str, Any]:
     store = FileStore(environment.state_dir)
     requests = sorted(store.requests.live(), key=lambda request: request.created)
     returns = sorted(store.returns.live(), key=lambda record: record.created)
-    difference = store.marks.difference()
+    difference = roster.noted(store.marks)
     return {
         "provider": environment.provider_name,
         "state": environment.state_dir,

@@ -6,6 +6,7 @@ standard error. This is the one place where an unexpected exception is caught.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -39,9 +40,13 @@ _JOURNAL_BYTES = 100_000
 # HostFactory waits for the script to end: what is due beyond this waits for the next call.
 _HOUSEKEEPING_SECONDS = 5.0
 
+# A call's objects mostly live as long as the call: looking for garbage among them is a twentieth of a poll.
+_GARBAGE_THRESHOLD = 100_000
+
 
 def run(verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> int:
     """Answer one verb on standard output and give the exit status: 0 answered, 1 failed and said why."""
+    gc.set_threshold(_GARBAGE_THRESHOLD)
     # State files have modes of their own; with a stricter mask no directory of theirs could be used again.
     os.umask(0o022)
     try:

@@ -12,12 +12,11 @@ import pytest
 from front_door import Called, call, modules
 from player import HostFactory, template
 
-from hfplugin import __version__
+from hfplugin import __version__, roster
 from hfplugin.catalog import machine_types_path
 from hfplugin.environment import Environment
 from hfplugin.errors import ErrorKind
 from hfplugin.hostfactory.verbs import VERBS
-from hfplugin.marks import Difference
 from hfplugin.model import (
     Launch,
     LaunchState,
@@ -291,7 +290,7 @@ class TestStatus:
     def test_how_hostfactorys_list_differs_is_shown(self, busy: HostFactory) -> None:
         assert "HostFactory list" not in run(busy, "status").stdout
         unlisted = tuple(f"i-{number}" for number in range(7))
-        FileStore(str(busy.state)).marks.note_difference(Difference(unlisted, ("[red]host-9",)))
+        roster.note(FileStore(str(busy.state)).marks, roster.Difference(unlisted, ("[red]host-9",)))
         found = run(busy, "status", "--json").answer
         assert (found["unlistedMachines"], found["unknownHosts"]) == ([*unlisted], ["[red]host-9"])
         lines = run(busy, "status").stdout.splitlines()
