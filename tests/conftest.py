@@ -5,16 +5,47 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore import loaders
 from fake_ec2 import AWAY, FakeAWS, FakeClients
 from player import HostFactory, template
+from standby import Standby
 
 from hfplugin.emulator import REGION, Emulator
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--scripts", action="store_true", help="HostFactory's calls all start the scripts: slower by half"
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _botocore_reads_each_file_once() -> Iterator[None]:
+    """Keep what botocore reads: as it is, every session of every test decodes megabytes of the same JSON.
+
+    botocore changes none of it, and shares it among the clients of a session as well.
+    """
+    load = loaders.JSONFileLoader._load_file  # type: ignore[attr-defined]
+    kept: dict[tuple[str, int, int], Any] = {}
+
+    def load_once(self: loaders.JSONFileLoader, path: str, method: Any) -> Any:
+        if not os.path.isfile(path):
+            return None
+        state = os.stat(path)
+        key = path, state.st_mtime_ns, state.st_size
+        if key not in kept:
+            kept[key] = load(self, path, method)
+        return kept[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loaders.JSONFileLoader, "_load_file", load_once)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -44,10 +75,26 @@ def subnets(ec2: EC2Client) -> list[str]:
     return [subnet["SubnetId"] for subnet in found]
 
 
+@pytest.fixture(scope="session")
+def running_standby() -> Iterator[Standby]:
+    """An interpreter for calls that lives as long as the session: one for each test worker."""
+    with Standby() as standby:
+        yield standby
+
+
 @pytest.fixture
-def hostfactory(tmp_path: Path, emulator: Emulator, subnets: list[str]) -> HostFactory:
+def standby(request: pytest.FixtureRequest) -> Standby | None:
+    """What makes this test's calls; None: the real scripts."""
+    if request.config.getoption("scripts") or request.node.get_closest_marker("scripts"):
+        return None
+    running: Standby = request.getfixturevalue("running_standby")
+    return running
+
+
+@pytest.fixture
+def hostfactory(tmp_path: Path, emulator: Emulator, subnets: list[str], standby: Standby | None) -> HostFactory:
     """A provider instance with two templates of the emulated EC2: `small` and, with a maxNumber of 3, `few`."""
-    player = HostFactory(tmp_path / "host factory")
+    player = HostFactory(tmp_path / "host factory", standby=standby)
     player.configure({"providerType": "aws", "aws": {"region": REGION, "endpointUrl": emulator.url}})
     player.offer(template(subnets[0]), template(subnets[0], templateId="few", maxNumber=3))
     return player

@@ -14,11 +14,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import importlib
 import json
 import mmap
 import os
-import pkgutil
 import random
 import signal
 import struct
@@ -36,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import botocore.httpsession
 from player import ROLE, SERVICES, HostFactory, demand, template
+from standby import import_all
 
 from hfplugin import clock
 from hfplugin.emulator import REGION, Emulator
@@ -143,7 +142,7 @@ class Calls:
     """Calls of HostFactory's, each a process of its own that may be killed."""
 
     def __init__(self, hostfactory: HostFactory, emulator: Emulator) -> None:
-        _import_all()
+        import_all()
         self.boundaries = Boundaries(hostfactory.state)
         self.kills = 0
         self.told: list[str] = []
@@ -195,17 +194,6 @@ class Calls:
         except BaseException:  # noqa: BLE001  a forked test must never go on as the test
             traceback.print_exc()
             os._exit(70)
-
-
-@functools.cache
-def _import_all() -> None:
-    """Import once what every forked call would import for itself."""
-    for package in ("hfplugin.hostfactory", "hfplugin.providers", "hfplugin.model", "hfplugin"):
-        paths = importlib.import_module(package).__path__
-        walked = pkgutil.walk_packages if package != "hfplugin" else pkgutil.iter_modules
-        for module in walked(paths, f"{package}."):
-            if not module.name.endswith("__main__"):
-                importlib.import_module(module.name)
 
 
 class History:

@@ -1,4 +1,4 @@
-"""HostFactory's part: lays out a provider instance's directories and calls the plug-in's real scripts."""
+"""HostFactory's part: lays out a provider instance's directories and calls the plug-in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from standby import Standby
 
 from hfplugin.emulator import CREDENTIALS, IMAGE_ID
 
@@ -46,10 +48,14 @@ class Answer(NamedTuple):
 
 
 class HostFactory:
-    """One provider instance under `top`, and the calls that HostFactory makes to it."""
+    """One provider instance under `top`, and the calls that HostFactory makes to it.
 
-    def __init__(self, top: Path, name: str = "awsinst") -> None:
+    It calls the real scripts; given `standby`, only `start` does.
+    """
+
+    def __init__(self, top: Path, name: str = "awsinst", standby: Standby | None = None) -> None:
         self.name = name
+        self._standby = standby
         self.conf = top / "conf/providers" / name
         self.work = top / "work/providers" / name
         self.log = top / "log"
@@ -83,10 +89,8 @@ class HostFactory:
 
     def start(self, verb: str, message: dict[str, Any]) -> subprocess.Popen[str]:
         """Begin a call; its process is the plug-in's interpreter as soon as the script has become it."""
-        file = next(self._inputs)
-        file.write_text(json.dumps(message, indent="\t"))
         return subprocess.Popen(
-            [SCRIPTS / f"{verb}.sh", "-f", file],
+            [SCRIPTS / f"{verb}.sh", "-f", self._input(message)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -97,16 +101,27 @@ class HostFactory:
 
     def call(self, verb: str, message: dict[str, Any]) -> Answer:
         """Make a whole call: it answers one JSON object; when it fails, there may be one line beside it."""
+        status, stdout, stderr = self._ended(verb, message)
+        document = json.loads(stdout)
+        assert isinstance(document, dict), stdout
+        assert status in (0, 1), stderr
+        assert len(stderr.splitlines()) <= status, stderr
+        return Answer(status, document, stderr)
+
+    def _ended(self, verb: str, message: dict[str, Any]) -> tuple[int, str, str]:
+        if self._standby:
+            return self._standby.call(verb, self._input(message), self.environment, _TIME_LIMIT)
         with self.start(verb, message) as process:
             try:
                 stdout, stderr = process.communicate(timeout=_TIME_LIMIT)
             finally:
                 process.kill()
-        document = json.loads(stdout)
-        assert isinstance(document, dict), stdout
-        assert process.returncode in (0, 1), stderr
-        assert len(stderr.splitlines()) <= process.returncode, stderr
-        return Answer(process.returncode, document, stderr)
+        return process.returncode, stdout, stderr
+
+    def _input(self, message: dict[str, Any]) -> Path:
+        file = next(self._inputs)
+        file.write_text(json.dumps(message, indent="\t"))
+        return file
 
     def answered(self, verb: str, message: dict[str, Any]) -> dict[str, Any]:
         """The document of a call that succeeded."""

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that has to pass, on a machine with nothing but Python 3.11 or newer: `bash tests/run.sh`.
-# Arguments go to pytest. The environment .venv-test is made on the first run and kept.
+# Arguments go to pytest: `--scripts` starts a script for each of HostFactory's calls, where most tests save the
+# interpreter's start (tests/standby.py). The environment .venv-test is made on the first run and kept.
 # Exit status: 0 = all passed, 1 = a step failed, 2 = the steps could not be run.
 set -eu
 CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -29,7 +30,7 @@ step 'ruff check' "$run/python" -m ruff check --extend-exclude "$environment"
 step 'ruff format --check' "$run/python" -m ruff format --check --extend-exclude "$environment"
 step 'mypy' "$run/python" -m mypy
 step 'shellcheck -x' "$run/shellcheck" -x scripts/*.sh scripts/*.bash tests/run.sh .ci/run
-step 'pytest' "$run/python" -m pytest -n 2 "$@" # last, so that its summary ends the output
+step 'pytest' "$run/python" -m pytest -n 2 --dist worksteal "$@" # last, so that its summary ends the output
 
 if ((${#failed[@]})); then
     printf -v names ', %s' "${failed[@]}"

@@ -1,4 +1,4 @@
-"""The life of machines of Auto Scaling groups, played through the real scripts against an emulated AWS."""
+"""The life of machines of Auto Scaling groups, played in whole calls against an emulated AWS."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.scripts
 def test_machines_are_requested_and_returned_in_parts_and_nothing_is_left(
     player: HostFactory, emulator: Emulator
 ) -> None:

@@ -1,4 +1,4 @@
-"""When the cloud says no: the real scripts against an AWS that refuses, throttles or is down; calls counted."""
+"""When the cloud says no: whole calls against an AWS that refuses, throttles or is down; calls counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The life of machines of EC2 Fleets, played through the real scripts against an emulated EC2."""
+"""The life of machines of EC2 Fleets, played in whole calls against an emulated EC2."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ def usable(hosts: Hosts) -> Hosts:
     return [host for host in hosts if host["result"] == "succeed"]
 
 
+@pytest.mark.scripts
 @every_type
 def test_machines_are_returned_one_by_one_and_in_bulk_and_nothing_is_left(life: Life, kind: str) -> None:
     life.offer(kind)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
+pytestmark = pytest.mark.scripts
+
 # Well-formed, and given by nobody.
 UNKNOWN_REQUEST = "req-00000000-0000-4000-8000-000000000000"
 UNKNOWN_RETURN = "ret-00000000-0000-4000-8000-000000000000"

@@ -1,4 +1,4 @@
-"""Lost records, lost states and requests that nobody asks about, through the real scripts on an emulated AWS."""
+"""Lost records, lost states and requests that nobody asks about, in whole calls on an emulated AWS."""
 
 from __future__ import annotations
 
@@ -99,6 +99,7 @@ def test_a_return_finds_the_source_of_a_machine_whose_record_is_lost(life: Life)
     assert life.alive == ids(hosts[2:])
 
 
+@pytest.mark.scripts
 @pytest.mark.parametrize("service", ["RunInstances", "EC2Fleet-maintain"])
 def test_a_lost_state_directory_loses_no_machine_and_every_return_is_final(life: Life) -> None:
     hosts = life.have(3)

@@ -1,4 +1,4 @@
-"""The life of machines of Spot Fleets, played through the real scripts against an emulated EC2."""
+"""The life of machines of Spot Fleets, played in whole calls against an emulated EC2."""
 
 from __future__ import annotations
 
@@ -71,6 +71,7 @@ def targets(emulator: Emulator) -> list[tuple[int, int]]:
     return [(each["TargetCapacity"], each["OnDemandTargetCapacity"]) for each in own]
 
 
+@pytest.mark.scripts
 @every_type
 def test_machines_are_requested_and_returned_in_parts_and_nothing_is_left(
     hostfactory: HostFactory, emulator: Emulator, subnets: list[str], kind: str
