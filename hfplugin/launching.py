@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from hfplugin.brake import Brake
     from hfplugin.site import Site
     from hfplugin.sources import Sources
+    from hfplugin.spending import Spending
 
-# Ours: the code of what the brake holds back.
+# Ours: the codes of what the brake and the ceiling hold back.
 _BRAKED = "MaxMachinesPerHour"
+_TOO_DEAR = "MaxCostPerHour"
 
 
 class Step(NamedTuple):
@@ -55,11 +57,10 @@ class Launching:
                 return self._unplanned(request, Refusal.of(error))
             if isinstance(plan, Nowhere):
                 return Step(self._save(request, request._replace(trouble=plan.passed_over)), False)
-            try:
-                intent = self._intended(request, plan, now)
-            except BusyError:
+            intent = self._intended(request, plan, now)
+            if len(intent.launches) == len(request.launches):
                 self._brake.give_back(plan.machines, now)
-                return Step(request, True)  # what it would share is just being removed
+                return Step(intent, True)
             request = self.spare(request, self.send(intent, intent.launches[-1]))
             last = request.launches[-1]
             kinds = {error.kind for error in last.errors}
@@ -82,15 +83,18 @@ class Launching:
         return Step(request, not reason.kind.is_permanent)
 
     def _planned(self, request: Request, now: float) -> Plan | Nowhere:
-        """Plan the next launch, for no more machines than the brake lets through, which are booked."""
+        """Plan the next launch, for no more machines than ceiling and brake let through, which are booked."""
         plan = self._site.provider.plan(self._order(request, request.shortfall))
         if isinstance(plan, Nowhere):
             return plan
-        granted = self._brake.book(plan.machines, now)
+        allowed = self._spending.granted(request.template, plan)
+        if not allowed:
+            return self._held(request, _TOO_DEAR, self._spending.explanation(request.template), now)
+        granted = self._brake.book(allowed, now)
         if granted == plan.machines:
             return plan
         if not granted:
-            return self._braked(request, now)
+            return self._held(request, _BRAKED, self._brake.explanation(), now)
         smaller: Plan | Nowhere = Nowhere()
         try:
             smaller = self._site.provider.plan(self._order(request, granted * plan.weight))
@@ -98,11 +102,18 @@ class Launching:
             self._brake.give_back(granted - (smaller.machines if isinstance(smaller, Plan) else 0), now)
         return smaller
 
-    def _braked(self, request: Request, now: float) -> Nowhere:
-        reason = Refusal(ErrorKind.QUOTA, _BRAKED, self._brake.explanation(), at=int(now))
-        log.warning("launch.braked", request_id=request.id, reason=reason.message)
+    def _held(self, request: Request, code: str, explanation: str, now: float) -> Nowhere:
+        """A limit of ours leaves nothing."""
+        reason = Refusal(ErrorKind.QUOTA, code, explanation, at=int(now))
+        log.warning("launch.braked", request_id=request.id, limit=code, reason=explanation)
         self._remember(request, reason)
         return Nowhere((reason,))
+
+    @cached_property
+    def _spending(self) -> Spending:
+        from hfplugin.spending import Spending
+
+        return Spending(self._store, self._site, self._clock)
 
     @cached_property
     def _brake(self) -> Brake:
@@ -127,29 +138,22 @@ class Launching:
         )
 
     def _intended(self, request: Request, plan: Plan, now: float) -> Request:
-        """Make the intent to launch durable. Raises BusyError: nothing was begun."""
-        with self._sources.naming(plan.remains):
-            intent = request._replace(trouble=()).with_launch(self._frozen(request, plan, now))
-            return self._save(request, intent)
+        """Make the intent to launch durable; give the request without it when it may not be begun just now."""
+        try:
+            with self._sources.naming(plan.remains), self._spending.taking():
+                intent = request._replace(trouble=()).with_launch(self._frozen(request, plan, now))
+                saved = self._save(request, intent)
+                if self._spending.is_kept():
+                    return saved
+                return self._store.requests.save(request._replace(generation=saved.generation))
+        except BusyError:  # what it would share is being removed, or others take room under the ceiling for long
+            return request
 
     def _frozen(self, request: Request, plan: Plan, now: float) -> Launch:
         attempt = len(request.launches) + 1
-        return Launch(
-            attempt=attempt,
-            token=_token(self._site.context.installation, request.id, str(attempt), plan.region, plan.place),
-            api=plan.api,
-            region=plan.region,
-            account=plan.account,
-            place=plan.place,
-            params=plan.params,
-            units=plan.units,
-            planned_at=now,
-            weight=plan.weight,
-            weights=plan.weights,
-            remains=plan.remains,
-            passed_over=plan.passed_over,
-            user_data=self._store.save_text(plan.user_data) if plan.user_data else "",
-        )
+        token = _token(self._site.context.installation, request.id, str(attempt), plan.region, plan.place)
+        launch = plan.frozen(attempt, token, now)
+        return launch._replace(user_data=self._store.save_text(plan.user_data)) if plan.user_data else launch
 
     def send(self, request: Request, launch: Launch) -> Request:
         """Send a launch whose record is durable, and make its outcome durable. Safe to repeat."""

@@ -16,6 +16,7 @@ from hfplugin.locks import Patience
 from hfplugin.logs import log
 from hfplugin.look import judged, look
 from hfplugin.marks import SWEEP_SECONDS
+from hfplugin.metrics.tally import tally
 from hfplugin.model import Machine, Notice, NoticeKind, Refusal, Request
 from hfplugin.providers.base.provider import Host, Observation, Reclaimed, Sighting, located
 from hfplugin.returns import Roll
@@ -312,13 +313,20 @@ def _is_lost(machine: Machine) -> bool:
     return not machine.state.is_starting_or_up
 
 
+def _is_taken(machine: Machine) -> bool:
+    """True when it went, or is said to go, without being given back."""
+    return machine.notice is not None or (_is_lost(machine) and not machine.was_given_back)
+
+
 def _is_news(before: Machine, after: Machine) -> bool:
     was, now = ((_is_lost(each), each.missing_since, each.notice) for each in (before, after))
     return was != now
 
 
 def _tell(request_id: str, before: Machine, after: Machine) -> None:
-    """Log what has become of a machine."""
+    """Log what has become of a machine, and count it when it was not taken before."""
+    if _is_taken(after) and not _is_taken(before):
+        tally.add("machines_interrupted")
     said = {"request_id": request_id, "machine_id": after.id}
     if _is_lost(after) and not _is_lost(before):
         log.info("machine.lost", **said, state=after.state, reason=after.message)

@@ -206,7 +206,6 @@ class Returns:
             # What goes before it is given back may have been replaced by its source.
             lost = {machine.id for _, machine in group if machine.state.is_going}
             if self._mark(request_id, record.id, [machine.id for _, machine in group], lost):
-                tally.add("machines_interrupted", amount=len(lost))
                 changed |= {index: machine._replace(is_marked=True) for index, machine in group}
         return record.with_machines(changed)
 

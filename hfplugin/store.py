@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 REQUEST_PREFIX = "req-"
 RETURN_PREFIX = "ret-"
 
+# The directories of live records, and what the name of one goes on with that was set aside.
+_REQUESTS = "requests"
+_RETURNS = "returns"
+_DAMAGED = ".damaged-"
+
 # Deleting this many files costs a call about as much as one fsync.
 _PRUNED_AT_ONCE = 200
 
@@ -168,7 +173,7 @@ class Folder(Generic[Record]):
                 raise ValueError(f"it holds {record.id}")
             return record
         except ValueError as error:
-            aside = f"{path}.damaged-{int(time.time())}"
+            aside = f"{path}{_DAMAGED}{int(time.time())}"
             with contextlib.suppress(OSError):  # a directory that cannot be written: it is still damaged
                 os.rename(path, aside)
             self._on_damage(aside)
@@ -229,8 +234,8 @@ class FileStore:
             self.marks.note_damage()
             on_damage(path)
 
-        self.requests: Records[Request] = Folder(join(root, "requests"), archive, Request, damaged)
-        self.returns: Records[Return] = Folder(join(root, "returns"), archive, Return, damaged)
+        self.requests: Records[Request] = Folder(join(root, _REQUESTS), archive, Request, damaged)
+        self.returns: Records[Return] = Folder(join(root, _RETURNS), archive, Return, damaged)
         self._locks: Locks | None = None
 
     @property
@@ -311,6 +316,12 @@ class FileStore:
                 reason = json.loads(files.read_text(path))
                 found[reason["template_id"]] = reason
         return found
+
+    def damaged(self) -> list[str]:
+        """Give the path of every record that was set aside, at this reading or long ago. StateError."""
+        folders = (join(self.root, kind) for kind in (_REQUESTS, _RETURNS))
+        found = (join(folder, name) for folder in folders for name in files.names(folder) if _DAMAGED in name)
+        return sorted(found)
 
     def prune(self, days: int) -> int:
         deleted = 0

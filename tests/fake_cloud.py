@@ -21,6 +21,7 @@ from hfplugin.errors import ErrorKind, InputError, ProviderError
 from hfplugin.model import Launch, LaunchState, MachineState, Refusal, Template
 from hfplugin.providers.base.cache import Cache
 from hfplugin.providers.base.health import Health
+from hfplugin.providers.base.prices import CostModel
 from hfplugin.providers.base.provider import (
     Check,
     Context,
@@ -174,7 +175,7 @@ class FakeCloud:
         try:
             self._enter("launch")
         except ProviderError as error:
-            return _refused(launch, Refusal(error.kind, error.code, error.message, launch.place))
+            return Outcome.failed(launch, Refusal(error.kind, error.code, error.message, launch.place))
         self.templates |= set(launch.remains)
         outcome = self._replayed(launch) or self._launched(launch)
         if self.lose_answers:
@@ -194,7 +195,7 @@ class FakeCloud:
 
     def _launched(self, launch: Launch) -> Outcome:
         if launch.place in self.refusals:
-            return _refused(launch, self.refusals[launch.place])
+            return Outcome.failed(launch, self.refusals[launch.place])
         if launch.params["source"]:
             source = FakeSource(
                 f"fleet-{len(self.sources)}", launch, launch.units, self.clock() + self.source_seconds
@@ -205,7 +206,7 @@ class FakeCloud:
         asked = launch.params["count"]
         if room < (asked if launch.params["all"] else 1):
             full = Refusal(ErrorKind.CAPACITY, "InsufficientInstanceCapacity", "no capacity", launch.place)
-            return _refused(launch, full)
+            return Outcome.failed(launch, full)
         count = min(asked, room)
         self.capacity[launch.place] = room - count
         made = [self._make(launch) for _ in range(count)]
@@ -386,20 +387,17 @@ class FakeCloud:
     def _found(self, source: FakeSource) -> FoundSource:
         launch = source.launch
         tags = launch.params["tags"]
-        told = Launch(
-            attempt=launch.attempt,
-            token=launch.token,
-            api=launch.api,
-            region=launch.region,
+        told = launch._replace(
             account=self.account,
-            place=launch.place,
-            params=launch.params,
             units=source.target,
             planned_at=self.clock(),
-            weight=launch.weight,
             state=LaunchState.ACCEPTED,
             resource_id=source.id,
-            remains=launch.remains,
+            # of these a cloud knows nothing
+            user_data="",
+            errors=(),
+            look_only=False,
+            passed_over=(),
         )
         return FoundSource(tags["request"], tags.get("installation", INSTALLATION), told)
 
@@ -455,14 +453,6 @@ class FakeCloud:
         )
 
 
-def _refused(launch: Launch, reason: Refusal) -> Outcome:
-    """Only a definite answer to the first try proves that nothing was launched."""
-    if launch.state is LaunchState.PLANNED and reason.kind is not ErrorKind.TRANSIENT:
-        return Outcome(LaunchState.REFUSED, errors=(reason,))
-    again = (ErrorKind.TRANSIENT, ErrorKind.THROTTLED, ErrorKind.AUTH)
-    return Outcome(LaunchState.UNKNOWN, errors=(reason,), look_only=reason.kind not in again)
-
-
 _GONE = (MachineState.SHUTTING_DOWN, MachineState.TERMINATED)
 
 
@@ -477,6 +467,8 @@ class FakeSite:
     cloud: FakeCloud
     templates: list[Template] = field(default_factory=list)
     settings: Settings = field(default_factory=lambda: Settings("fake", None, RequestSettings()))
+    costs: CostModel | None = None
+    cache: str = "/nonexistent"
 
     @property
     def provider(self) -> Provider:
@@ -484,7 +476,7 @@ class FakeSite:
 
     @property
     def context(self) -> Context:
-        return Context(PROVIDER_NAME, INSTALLATION, Cache("/nonexistent"), Health())
+        return Context(PROVIDER_NAME, INSTALLATION, Cache(self.cache), Health())
 
     def template(self, template_id: str) -> Template:
         found = [template for template in self.templates if template.id == template_id]

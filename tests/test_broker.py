@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_cloud import Installation, template
+from fake_cloud import template
+from world import World, hosts
 
 from hfplugin.broker import Broker, Unknown
 from hfplugin.clock import Clock
@@ -26,30 +27,6 @@ from hfplugin.model import (
 )
 from hfplugin.providers.base.provider import Host, Outcome
 from hfplugin.store import REQUEST_PREFIX, new_id
-from hfplugin.wording import summary
-
-
-class World(Installation):
-    """An installation, and the calls that tests make to it."""
-
-    def ask(self, units: int, template_id: str = "small") -> str:
-        return self.broker.request_machines(template_id, units).id
-
-    def poll(self, request_id: str) -> Request:
-        (record,) = self.broker.request_status([request_id])
-        assert isinstance(record, Request)
-        return record
-
-    def poll_return(self, return_id: str) -> Return:
-        (record,) = self.broker.request_status([return_id])
-        assert isinstance(record, Return)
-        return record
-
-    def said(self, request: Request) -> str:
-        return summary(request, self.clock())
-
-    def give_back(self, *ids: str) -> str:
-        return self.broker.return_machines([Host("", machine_id) for machine_id in ids]).id
 
 
 @pytest.fixture
@@ -675,13 +652,9 @@ def test_a_well_formed_id_that_nothing_carries_is_unknown(world: World) -> None:
 # getReturnRequests
 
 
-def hosts(request: Request) -> list[Host]:
-    return [Host(machine.name, machine.id) for machine in request.machines]
-
-
 def test_no_host_is_lost_while_all_run(world: World) -> None:
     request = world.poll(world.ask(3))
-    assert world.broker.return_requests(hosts(request)) == []
+    assert world.named(request) == []
 
 
 def test_without_hosts_nothing_is_asked(world: World) -> None:
@@ -699,10 +672,10 @@ def test_a_host_that_went_outside_is_reported_until_it_is_returned(world: World,
     lost = request.machines[1]
     world.cloud.machines[lost.id].state = state
     for _ in range(3):
-        (answer,) = world.broker.return_requests(hosts(request))
+        (answer,) = world.named(request)
         assert (answer.name, answer.machine_id, answer.grace) == (lost.name, lost.id, 0)
     world.give_back(lost.id)
-    assert world.broker.return_requests(hosts(request)) == []
+    assert world.named(request) == []
 
 
 def test_a_host_whose_return_is_finished_and_archived_is_not_reported(world: World) -> None:
@@ -711,30 +684,30 @@ def test_a_host_whose_return_is_finished_and_archived_is_not_reported(world: Wor
     world.cloud.finish_terminations()
     world.poll_return(return_id)
     assert list(world.store.requests.live()) == []
-    assert world.broker.return_requests(hosts(request)) == []
+    assert world.named(request) == []
 
 
 def test_a_host_that_is_missing_is_reported_only_after_lasting_absence(world: World) -> None:
     request = world.poll(world.ask(3))
     del world.cloud.machines[request.machines[0].id]
-    assert world.broker.return_requests(hosts(request)) == []
+    assert world.named(request) == []
     world.clock.advance(119)
-    assert world.broker.return_requests(hosts(request)) == []
+    assert world.named(request) == []
     world.clock.advance(1)
-    assert [host.machine_id for host in world.broker.return_requests(hosts(request))] == [request.machines[0].id]
+    assert world.lost(request) == [request.machines[0].id]
 
 
 def test_a_host_that_comes_back_into_sight_starts_its_absence_anew(world: World) -> None:
     request = world.poll(world.ask(1))
     machine = world.cloud.machines[request.machines[0].id]
     machine.is_visible = False
-    world.broker.return_requests(hosts(request))
+    world.named(request)
     machine.is_visible = True
     world.clock.advance(60)
-    world.broker.return_requests(hosts(request))
+    world.named(request)
     machine.is_visible = False
     world.clock.advance(60)
-    assert world.broker.return_requests(hosts(request)) == []
+    assert world.named(request) == []
 
 
 def test_a_failed_look_reports_no_host(world: World) -> None:
@@ -742,7 +715,7 @@ def test_a_failed_look_reports_no_host(world: World) -> None:
     world.cloud.machines.clear()
     world.cloud.fail_next("observe", ErrorKind.AUTH)
     with pytest.raises(ProviderError, match="auth"):
-        world.broker.return_requests(hosts(request))
+        world.named(request)
 
 
 def test_a_search_that_failed_everywhere_is_an_error_and_reports_no_host(world: World) -> None:
@@ -776,5 +749,5 @@ def test_a_running_host_that_no_record_knows_is_not_reported(world: World) -> No
     request_id = world.ask(1)
     request = world.poll(request_id)
     (world.root / "requests" / f"{request_id}.json").unlink()
-    assert world.broker.return_requests(hosts(request)) == []
+    assert world.named(request) == []
     assert len(world.cloud.alive) == 1

@@ -1,4 +1,4 @@
-"""What is counted, through the real scripts; that nothing is lost or doubled; the text, as other parsers read."""
+"""What is counted in whole calls; that nothing is lost or doubled; the text, as other parsers read."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_cloud import FakeSource, Installation, template
+from fake_cloud import template
+from world import World, hosts
 
 from hfplugin import roster
 from hfplugin.broker import Broker, Lost
@@ -19,6 +20,7 @@ from hfplugin.files import write
 from hfplugin.hostfactory import wire
 from hfplugin.housekeeping import Housekeeping
 from hfplugin.logs import log
+from hfplugin.metrics.tally import tally
 from hfplugin.model import Machine, MachineState, NoticeKind, Refusal, Request, RequestStatus, Result
 from hfplugin.providers.base.provider import Host, Inventory, Located, Observation
 from hfplugin.store import Folder
@@ -27,60 +29,6 @@ INTERRUPTION, REBALANCE = NoticeKind.INTERRUPTION, NoticeKind.REBALANCE
 MAINTENANCE, GONE = NoticeKind.MAINTENANCE, NoticeKind.GONE
 
 REASON = "Server.SpotInstanceTermination"
-
-
-class World(Installation):
-    """An installation, HostFactory's calls to it, and what it says in its log."""
-
-    def have(self, units: int, template_id: str = "small") -> Request:
-        request_id = self.broker.request_machines(template_id, units).id
-        for _ in range(200):
-            request = self.poll(request_id)
-            if request.is_closed:
-                return request
-            self.clock.advance(5)
-        raise AssertionError(f"it does not close: {request}")
-
-    def have_open(self, units: int, template_id: str = "small") -> tuple[str, str]:
-        """Have a request of which one machine boots for five minutes; give its id and that of one that runs."""
-        self.cloud.boot_seconds = 5
-        request_id = self.broker.request_machines(template_id, units).id
-        self.poll(request_id)
-        first, *_, last = self.cloud.machines
-        self.cloud.machines[last].ready_at += 300
-        self.clock.advance(5)
-        assert one(self.poll(request_id), first).result is Result.SUCCEED
-        return request_id, first
-
-    def poll(self, request_id: str) -> Request:
-        (record,) = self.broker.request_status([request_id])
-        assert isinstance(record, Request)
-        return record
-
-    def record(self, request: Request) -> Request:
-        found = self.store.requests.load(request.id)
-        assert found is not None
-        return found
-
-    def lost(self, *requests: Request) -> list[str]:
-        """Ask about every host of the requests, and give the ids of those that are named."""
-        return [each.machine_id for each in self.named(*requests)]
-
-    def named(self, *requests: Request) -> list[Lost]:
-        return self.broker.return_requests(hosts(*requests))
-
-    def give_back(self, *ids: str) -> str:
-        return self.broker.return_machines([Host("", machine_id) for machine_id in ids]).id
-
-    def end(self, *ids: str, state: MachineState = MachineState.TERMINATED) -> None:
-        """End machines behind hfplugin's back."""
-        for machine_id in ids:
-            self.cloud.machines[machine_id].state = state
-
-    @property
-    def source(self) -> FakeSource:
-        (source,) = self.cloud.sources.values()
-        return source
 
 
 @pytest.fixture
@@ -102,16 +50,24 @@ def events(logged: Path, name: str) -> list[dict[str, Any]]:
     return [found for line in lines if (found := json.loads(line))["event"] == name]
 
 
-def hosts(*requests: Request) -> list[Host]:
-    return [Host(machine.name, machine.id) for request in requests for machine in request.machines]
-
-
 def ids(request: Request) -> list[str]:
     return [machine.id for machine in request.machines]
 
 
 def one(request: Request, machine_id: str) -> Machine:
     return next(machine for machine in request.machines if machine.id == machine_id)
+
+
+def have_open(world: World, units: int, template_id: str = "small") -> tuple[str, str]:
+    """Have a request of which one machine boots for five minutes; give its id and that of one that runs."""
+    world.cloud.boot_seconds = 5
+    request_id = world.ask(units, template_id)
+    world.poll(request_id)
+    first, *_, last = world.cloud.machines
+    world.cloud.machines[last].ready_at += 300
+    world.clock.advance(5)
+    assert one(world.poll(request_id), first).result is Result.SUCCEED
+    return request_id, first
 
 
 class Killed(BaseException):
@@ -179,7 +135,7 @@ def test_a_notice_of_a_host_that_is_not_asked_about_is_kept_for_when_it_is(world
 
 def test_a_word_about_a_request_that_hostfactory_never_asked_about_is_no_asking(world: World) -> None:
     known = world.have(1)
-    request_id = world.broker.request_machines("small", 1).id
+    request_id = world.ask(1)
     unknown = max(world.cloud.alive)
     world.cloud.say(unknown, INTERRUPTION)
     assert world.lost(known) == []
@@ -433,7 +389,7 @@ def test_a_machine_that_is_said_to_be_gone_is_looked_at_though_hostfactory_does_
     request = world.have(3)
     first, *others = hosts(request)
     world.cloud.say(first.machine_id, GONE)
-    world.end(first.machine_id)
+    world.kill(first.machine_id)
     assert world.broker.return_requests(others) == []
     assert one(world.record(request), first.machine_id).state is MachineState.TERMINATED
 
@@ -501,7 +457,7 @@ def test_a_notice_is_named_though_no_machine_can_be_seen(world: World) -> None:
 
 def test_what_the_cloud_does_not_say_is_seen(world: World) -> None:
     request = world.have(3)
-    world.end(ids(request)[0], state=MachineState.STOPPED)
+    world.kill(ids(request)[0], state=MachineState.STOPPED)
     world.cloud.fail_next("reclaimed", ErrorKind.AUTH)
     assert world.lost(request) == ids(request)[:1]
 
@@ -511,7 +467,7 @@ def test_a_part_that_cannot_be_seen_hides_nothing_and_names_nothing(world: World
     noticed, ended, blind, blind_and_noticed = ids(request)
     for machine_id in (noticed, blind_and_noticed):
         world.cloud.say(machine_id, INTERRUPTION)
-    world.end(ended, blind)
+    world.kill(ended, blind)
     real = world.cloud.observe
 
     def observe(machines: Sequence[Located]) -> Observation:
@@ -528,7 +484,7 @@ def test_a_part_that_cannot_be_seen_hides_nothing_and_names_nothing(world: World
 
 def test_a_machine_that_is_returned_while_the_cloud_is_asked_is_not_named(world: World) -> None:
     request = world.have(2)
-    world.end(ids(request)[0])
+    world.kill(ids(request)[0])
     real = world.cloud.observe
 
     def observe(machines: Sequence[Located]) -> Observation:
@@ -542,7 +498,7 @@ def test_a_machine_that_is_returned_while_the_cloud_is_asked_is_not_named(world:
 
 def test_a_machine_that_failed_and_was_given_back_is_not_named(world: World) -> None:
     world.cloud.boot_seconds = 10_000
-    request_id = world.broker.request_machines("small", 1).id
+    request_id = world.ask(1)
     world.clock.advance(700)
     request = world.poll(request_id)
     assert [machine.result for machine in request.machines] == [Result.FAIL]
@@ -553,7 +509,7 @@ def test_a_machine_that_failed_and_was_given_back_is_not_named(world: World) -> 
 
 def test_a_machine_that_failed_and_cannot_be_ended_is_not_named_for_its_interruption(world: World) -> None:
     world.cloud.boot_seconds = 10_000
-    request_id = world.broker.request_machines("small", 1).id
+    request_id = world.ask(1)
     (machine,) = world.cloud.machines.values()
     machine.is_protected = True
     world.clock.advance(700)
@@ -574,7 +530,7 @@ def test_the_machines_of_a_request_that_was_withdrawn_are_named_without_a_proof(
 
 def test_a_machine_that_hostfactory_could_not_be_told_the_end_of_is_named(world: World) -> None:
     """It vanished while its request was open, so that hfplugin tried to terminate it: nobody of ours ended it."""
-    request_id, first = world.have_open(2)
+    request_id, first = have_open(world, 2)
     del world.cloud.machines[first]
     for _ in range(6):
         world.clock.advance(30)
@@ -592,7 +548,7 @@ def test_an_interruption_lowers_the_fleet_of_a_closed_request_at_once(world: Wor
     world.cloud.say(ids(request)[0], INTERRUPTION)
     assert world.lost(request) == ids(request)[:1]
     assert (world.source.target, len(world.cloud.alive)) == (2, 3)
-    world.end(ids(request)[0])
+    world.kill(ids(request)[0])
     world.clock.advance(300)
     assert world.lost(request) == ids(request)[:1]
     assert world.cloud.alive == {*ids(request)[1:]}
@@ -621,7 +577,7 @@ def test_a_fleet_all_of_which_is_interrupted_wants_nothing_more(world: World) ->
     for machine_id in ids(request):
         world.cloud.say(machine_id, INTERRUPTION)
     world.lost(request)
-    world.end(*ids(request))
+    world.kill(*ids(request))
     world.clock.advance(600)
     world.lost(request)
     assert (world.source.target, world.cloud.alive) == (0, set())
@@ -636,7 +592,7 @@ def test_a_machine_whose_interruption_did_not_come_is_kept_and_returned_like_any
     assert (world.source.target, len(world.cloud.alive)) == (2, 3)
     world.give_back(ids(request)[1])
     assert (world.source.target, world.cloud.alive) == (2, {ids(request)[0], ids(request)[2]})
-    world.end(ids(request)[0])
+    world.kill(ids(request)[0])
     assert world.lost(request) == ids(request)[:1]
     world.clock.advance(300)
     world.lost(request)
@@ -667,7 +623,7 @@ def test_a_fleet_that_could_not_be_told_hears_of_the_interruption_with_the_next_
 
 def test_a_replacement_that_was_launched_before_the_fleet_heard_is_given_back(world: World) -> None:
     request = world.have(3, "fleet")
-    world.end(ids(request)[0])
+    world.kill(ids(request)[0])
     world.cloud._act()
     world.cloud.say(ids(request)[1], INTERRUPTION)
     assert world.lost(request) == ids(request)[:2]
@@ -676,7 +632,7 @@ def test_a_replacement_that_was_launched_before_the_fleet_heard_is_given_back(wo
 
 
 def test_an_open_request_lets_the_replacement_come_and_takes_it(world: World) -> None:
-    request_id, first = world.have_open(3, "fleet")
+    request_id, first = have_open(world, 3, "fleet")
     request = world.poll(request_id)
     taken = one(request, first)
     world.cloud.say(taken.id, INTERRUPTION, reason=REASON)
@@ -684,7 +640,7 @@ def test_an_open_request_lets_the_replacement_come_and_takes_it(world: World) ->
     assert world.source.target == 3
     shown = one(world.poll(request_id), taken.id)
     assert (shown.result, shown.state) == (Result.SUCCEED, MachineState.RUNNING)
-    world.end(taken.id)
+    world.kill(taken.id)
     for _ in range(40):
         world.clock.advance(20)
         request = world.poll(request_id)
@@ -709,7 +665,7 @@ def test_the_status_says_that_a_machine_is_taken_back_and_stays_as_it_is(world: 
         ("succeed", "running", said),
         ("succeed", "running", ""),
     ]
-    world.end(ids(request)[0])
+    world.kill(ids(request)[0])
     world.lost(request)
     (answer,) = wire.statuses([world.poll(request.id)], world.clock())["requests"]
     assert answer["status"] == "complete"
@@ -740,7 +696,7 @@ def test_a_loss_of_most_machines_that_another_look_shows_too_is_named_and_logged
     world: World, logged: Path
 ) -> None:
     request = world.have(12)
-    world.end(*ids(request)[:11])
+    world.kill(*ids(request)[:11])
     world.cloud.calls.clear()
     assert world.lost(request) == ids(request)[:11]
     assert world.cloud.calls == ["reclaimed", "observe", "find_requests"]
@@ -751,7 +707,7 @@ def test_a_loss_of_most_machines_that_another_look_shows_too_is_named_and_logged
 @pytest.mark.parametrize(("units", "ended"), [(10, 10), (22, 11), (40, 12)])
 def test_a_loss_of_few_machines_needs_no_other_look(world: World, units: int, ended: int) -> None:
     request = world.have(units)
-    world.end(*ids(request)[:ended])
+    world.kill(*ids(request)[:ended])
     assert world.lost(request) == ids(request)[:ended]
     assert "find_requests" not in world.cloud.calls
 
@@ -779,7 +735,7 @@ def test_one_machine_that_runs_after_all_discredits_the_whole_look(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = world.have(12)
-    world.end(*ids(request)[1:])
+    world.kill(*ids(request)[1:])
     with monkeypatch.context() as patch:
         patch.setattr(world.cloud, "observe", gone(request, world))
         assert world.lost(request) == []
@@ -790,7 +746,7 @@ def test_of_those_gone_by_their_records_only_the_ones_that_run_are_not_named(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = world.have(12)
-    world.end(*ids(request))
+    world.kill(*ids(request))
     assert world.lost(request) == ids(request)
     real = world.cloud.find_requests
 
@@ -805,7 +761,7 @@ def test_of_those_gone_by_their_records_only_the_ones_that_run_are_not_named(
 
 def test_a_loss_of_most_machines_is_not_named_while_no_other_look_can_be_had(world: World, logged: Path) -> None:
     request = world.have(12)
-    world.end(*ids(request))
+    world.kill(*ids(request))
     world.cloud.fail_next("find_requests", ErrorKind.THROTTLED)
     assert world.lost(request) == []
     assert len(events(logged, "reclaim.unconfirmed")) == 1
@@ -814,7 +770,7 @@ def test_a_loss_of_most_machines_is_not_named_while_no_other_look_can_be_had(wor
 
 def test_another_look_that_is_not_whole_confirms_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     request = world.have(12)
-    world.end(*ids(request))
+    world.kill(*ids(request))
     failure = Refusal(ErrorKind.TRANSIENT, "Unreachable", "zone-b")
     monkeypatch.setattr(world.cloud, "find_requests", lambda request_ids: Inventory(failures=(failure,)))
     assert world.lost(request) == []
@@ -883,8 +839,52 @@ def test_most_hosts_without_a_record_are_doubted_too(world: World, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr(world.cloud, "find_hosts", find_hosts)
         assert world.lost(request) == []
-    world.end(*ids(request))
+    world.kill(*ids(request))
     assert world.lost(request) == ids(request)
+
+
+# what is counted
+
+
+@pytest.fixture
+def counted() -> Callable[[], int]:
+    """Count the interrupted machines since the test began."""
+    tally.taken()
+    amounts: list[int] = []
+
+    def count() -> int:
+        entries = map(json.loads, tally.taken())
+        amounts.extend(amount for family, _, amount in entries if family == "machines_interrupted")
+        return sum(amounts)
+
+    return count
+
+
+def test_a_machine_that_is_noticed_lost_and_returned_is_counted_once(
+    world: World, counted: Callable[[], int]
+) -> None:
+    request = world.have(3)
+    noticed, ended, _ = ids(request)
+    world.cloud.say(noticed, INTERRUPTION)
+    world.kill(ended)
+    world.lost(request)
+    assert counted() == 2
+    world.kill(noticed)
+    world.lost(request)
+    world.poll_return(world.give_back(noticed, ended))
+    assert counted() == 2
+
+
+def test_a_machine_that_hfplugin_ended_itself_is_not_counted(world: World, counted: Callable[[], int]) -> None:
+    world.cloud.boot_seconds = 10_000
+    request_id = world.ask(1)
+    world.clock.advance(700)
+    world.cloud.fail_next("release", ErrorKind.TRANSIENT)
+    request = world.poll(request_id)
+    world.kill(*ids(request))  # as it was asked to, though the answer was lost
+    world.lost(request)
+    assert one(world.record(request), ids(request)[0]).state is MachineState.TERMINATED
+    assert counted() == 0
 
 
 # HostFactory's list

@@ -113,6 +113,16 @@ class World:
     def have(self, count: int) -> dict[str, Any]:
         return self.finished(self.hostfactory.request("small", count))
 
+    def have_from(self, service: str, count: int, home: int) -> tuple[str, Hosts]:
+        """Have machines, so many of which home can give; give the request's id and all of them."""
+        self.offer(service)
+        self.limit(home=home)
+        request_id = self.hostfactory.request("small", count)
+        answer = self.finished(request_id)
+        hosts = usable(answer)
+        assert (answer["status"], len(hosts)) == ("complete", count)
+        return request_id, hosts
+
     def give_back(self, hosts: Hosts) -> None:
         return_id = self.hostfactory.give_back(*hosts)
         for _ in range(3):
@@ -182,11 +192,7 @@ def usable(answer: dict[str, Any]) -> Hosts:
 def test_what_home_refuses_comes_from_the_next_region_as_the_template_says_there(
     world: World, service: str
 ) -> None:
-    world.offer(service)
-    world.limit(home=0)
-    request_id = world.hostfactory.request("small", 2)
-    answer = world.finished(request_id)
-    assert (answer["status"], len(usable(answer))) == ("complete", 2)
+    request_id, hosts = world.have_from(service, 2, home=0)
     assert world.launches == [HOME, AWAY]
     assert world.chain(request_id) == [(HOME, "InsufficientInstanceCapacity"), (AWAY, "")]
 
@@ -197,7 +203,7 @@ def test_what_home_refuses_comes_from_the_next_region_as_the_template_says_there
         [group] = machine["SecurityGroups"]
         assert Site(machine["ImageId"], machine["SubnetId"], group["GroupId"], machine["KeyName"]) == site
 
-    world.give_back(usable(answer))
+    world.give_back(hosts)
     world.check_empty()
 
 
@@ -205,14 +211,10 @@ def test_what_home_refuses_comes_from_the_next_region_as_the_template_says_there
 def test_a_part_comes_from_home_and_the_rest_from_away_and_all_of_it_is_returned(
     world: World, service: str
 ) -> None:
-    world.offer(service)
-    world.limit(home=1)
-    request_id = world.hostfactory.request("small", 3)
-    answer = world.finished(request_id)
-    assert (answer["status"], len(usable(answer))) == ("complete", 3)
+    request_id, hosts = world.have_from(service, 3, home=1)
     assert world.alive == {HOME: 1, AWAY: 2}
     assert (HOME, "InsufficientInstanceCapacity") in world.chain(request_id)
-    world.give_back(usable(answer))
+    world.give_back(hosts)
     world.check_empty()
 
 
@@ -434,10 +436,7 @@ def test_a_region_that_does_not_answer_is_not_left_for_another(world: World) -> 
 
 @pytest.mark.parametrize("service", ["RunInstances", "EC2Fleet-maintain", "SpotFleet-maintain", "ASG"])
 def test_a_host_away_whose_record_is_lost_is_returned_by_name(world: World, service: str) -> None:
-    world.offer(service)
-    world.limit(home=0)
-    request_id = world.hostfactory.request("small", 2)
-    hosts = usable(world.finished(request_id))
+    request_id, hosts = world.have_from(service, 2, home=0)
     (world.hostfactory.state / "requests" / f"{request_id}.json").unlink()
     world.give_back([{"name": hosts[0]["name"]}])
     assert [machine.id for machine in world.emulator.alive()] == [hosts[1]["machineId"]]
@@ -447,10 +446,7 @@ def test_a_host_away_whose_record_is_lost_is_returned_by_name(world: World, serv
 
 @pytest.mark.parametrize("service", ["RunInstances", "EC2Fleet-maintain"])
 def test_a_lost_record_is_made_again_from_both_regions(world: World, service: str) -> None:
-    world.offer(service)
-    world.limit(home=1)
-    request_id = world.hostfactory.request("small", 3)
-    hosts = usable(world.finished(request_id))
+    request_id, hosts = world.have_from(service, 3, home=1)
     (world.hostfactory.state / "requests" / f"{request_id}.json").unlink()
     sources = " and 2 sources" if service == "EC2Fleet-maintain" else ""
     assert f"lost request {request_id}: no record, but 3 machines{sources}" in world.command("reconcile").stdout

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_cloud import FakeSource, Installation, template
+from fake_cloud import template
+from world import World as AnyWorld
 
 from hfplugin.errors import ErrorKind, RefusedError
 from hfplugin.model import (
     Launch,
     LaunchState,
-    MachineState,
     Phase,
     Refusal,
     Request,
@@ -34,31 +34,10 @@ def fleet(kind: str = "maintain", template_id: str = "fleet", **changes: Any) ->
     return template(template_id, extension=extension, **changes)
 
 
-class World(Installation):
-    """An installation on a cloud with fleets, and HostFactory's calls to it."""
+class World(AnyWorld):
+    """A world in which fleets bring the machines."""
 
-    def ask(self, units: int, template_id: str = "fleet") -> str:
-        return self.broker.request_machines(template_id, units).id
-
-    def poll(self, request_id: str) -> Request:
-        (record,) = self.broker.request_status([request_id])
-        assert isinstance(record, Request)
-        return record
-
-    def have(self, units: int, template_id: str = "fleet") -> Request:
-        """Ask, and poll until the request is closed."""
-        return self.finish(self.ask(units, template_id))
-
-    def finish(self, request_id: str, most: int = 200) -> Request:
-        for _ in range(most):
-            request = self.poll(request_id)
-            if request.is_closed:
-                return request
-            self.clock.advance(5)
-        raise AssertionError(f"it does not close: {request}")
-
-    def give_back(self, *ids: str) -> str:
-        return self.broker.return_machines([Host("", machine_id) for machine_id in ids]).id
+    usual = "fleet"
 
     def returned(self, *ids: str) -> Return:
         """Return machines, and poll until they are gone."""
@@ -67,21 +46,11 @@ class World(Installation):
     def wait(self, return_id: str) -> Return:
         for _ in range(20):
             self.cloud.finish_terminations()
-            (record,) = self.broker.request_status([return_id])
-            assert isinstance(record, Return)
+            record = self.poll_return(return_id)
             if record.is_closed:
                 return record
             self.clock.advance(5)
         raise AssertionError(f"it does not end: {record}")
-
-    @property
-    def source(self) -> FakeSource:
-        (source,) = self.cloud.sources.values()
-        return source
-
-    def kill(self, machine_id: str) -> None:
-        """End a machine behind hfplugin's back."""
-        self.cloud.machines[machine_id].state = MachineState.TERMINATED
 
     def check(self, *requests: Request) -> None:
         """What HostFactory was told can be used is what runs."""
@@ -512,8 +481,7 @@ def test_a_loss_that_is_noticed_lowers_the_fleet_and_gives_back_what_came_in_its
     world.poll(request.id)
     world.cloud._act()
     assert len(world.cloud.alive) == 3  # the fleet has replaced it
-    hosts = [Host(machine.name, machine.id) for machine in request.machines]
-    assert [each.machine_id for each in world.broker.return_requests(hosts)] == [lost.id]
+    assert world.lost(request) == [lost.id]
     world.check(request)
     assert (len(world.cloud.alive), world.source.target) == (2, 2)
     assert world.poll(request.id).status is RequestStatus.COMPLETE

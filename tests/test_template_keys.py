@@ -212,20 +212,7 @@ class Desk:
             if isinstance(plan, Nowhere):
                 return plans
             plans.append(plan)
-            past += (
-                Launch(
-                    attempt=len(past),
-                    token="t",
-                    api=plan.api,
-                    region=plan.region,
-                    account=plan.account,
-                    place=plan.place,
-                    params=plan.params,
-                    units=plan.units,
-                    planned_at=NOW,
-                    state=LaunchState.REFUSED,
-                ),
-            )
+            past += (plan.frozen(len(past), "t", NOW)._replace(state=LaunchState.REFUSED),)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from glob import escape, glob
 from typing import Any
 
 from rich.console import Console
@@ -37,14 +36,8 @@ def collect(environment: Environment) -> dict[str, Any]:
         "unlistedMachines": [*difference.unlisted],
         "unknownHosts": [*difference.unknown],
         "templates": _templates(requests, store),
-        "damaged": _damaged(store),
+        "damaged": store.damaged(),
     }
-
-
-def _damaged(store: FileStore) -> list[str]:
-    """Give every record that was set aside, at this reading or long ago: somebody has to look at it."""
-    root = escape(store.root)
-    return sorted(path for kind in ("requests", "returns") for path in glob(f"{root}/{kind}/*.damaged-*"))
 
 
 def _request(request: Request) -> dict[str, Any]:

@@ -92,7 +92,10 @@ _COUNTED = (
     Family("returns", COUNTER, (), "Returns that HostFactory asked for."),
     Family("machines_returned", COUNTER, (), "Machines that HostFactory gave back."),
     Family(
-        "machines_interrupted", COUNTER, (), "Machines that were gone or going before HostFactory gave them back."
+        "machines_interrupted",
+        COUNTER,
+        (),
+        "Machines that were gone, or said to be taken back, when getReturnRequests first heard of it.",
     ),
     Family(
         "housekeeping_tasks",
@@ -105,6 +108,12 @@ _COUNTED = (
 _SHOWN = (
     Family("open_requests", GAUGE, (), "Requests that are not closed."),
     Family("machines", GAUGE, ("template", "price_type"), "Machines that may run, as far as the records know."),
+    Family(
+        "cost_per_hour",
+        GAUGE,
+        ("template", "currency"),
+        "What these machines cost by the hour, as far as prices are known.",
+    ),
     Family("unfinished_returns", GAUGE, (), "Returns of which not all machines are gone."),
     Family("open_breakers", GAUGE, (), "Services in a region that are not asked, because they did not answer."),
     Family("refused_pools", GAUGE, (), "Places that are not asked for machines, because they refused lately."),

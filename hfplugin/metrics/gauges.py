@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from glob import escape, glob
+from collections.abc import Iterable
 from os.path import join
 
 from hfplugin.metrics.totals import Series
+from hfplugin.model import Request
+from hfplugin.providers.base.cache import Cache
 from hfplugin.providers.base.health import Health
+from hfplugin.providers.base.prices import PriceBook, Prices, Product
 from hfplugin.store import FileStore
 
 
@@ -25,9 +28,21 @@ def read(state: str) -> dict[Series, list[float]]:
         "unfinished_returns": sum(not record.is_closed for record in returns),
         "open_breakers": sum(breaker.is_open(now) for breaker in held_back.breakers.values()),
         "refused_pools": len(held_back.refused),
-        "damaged_records": sum(
-            len(glob(f"{escape(state)}/{kind}/*.damaged-*")) for kind in ("requests", "returns")
-        ),
+        "damaged_records": len(store.damaged()),
     }
     gauges: dict[Series, list[float]] = {Series(name, ()): [value] for name, value in single.items()}
-    return gauges | {Series("machines", labels): [count] for labels, count in running.items()}
+    gauges |= {Series("machines", labels): [count] for labels, count in running.items()}
+    costs = _costs(requests, PriceBook(Cache(join(state, "cache"))).prices())
+    return gauges | {Series("cost_per_hour", labels): [cost] for labels, cost in costs.items()}
+
+
+def _costs(requests: Iterable[Request], prices: Prices) -> dict[tuple[str, ...], float]:
+    """Give what machines cost, by template and currency, as far as their own price is known."""
+    costs: dict[tuple[str, ...], float] = {}
+    for request in requests:
+        for machine in request.live_machines:
+            price = prices.get(Product(machine.machine_type, machine.price_type, machine.region))
+            if price is not None:
+                labels = (request.template.id, price.currency)
+                costs[labels] = costs.get(labels, 0.0) + price.hourly
+    return costs

@@ -7,6 +7,7 @@ and whose it is, which is what stopping it and giving its machines back need.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -116,14 +117,8 @@ class _Region:
                 if each["FleetState"] in _ACTING and (ids is None or each["FleetId"] in ids):
                     target = each["TargetCapacitySpecification"]
                     call = {"Type": each["Type"], "TargetCapacitySpecification": target}
-                    known = {
-                        "api": ec2_fleet.API,
-                        "resource_id": each["FleetId"],
-                        "token": each.get("ClientToken", ""),
-                        "units": target["TotalTargetCapacity"],
-                        "planned_at": each["CreateTime"].timestamp(),
-                        "remains": _templates(each.get("LaunchTemplateConfigs", ())),
-                    }
+                    known = {"api": ec2_fleet.API, "resource_id": each["FleetId"]}
+                    known |= _of_fleet(each, target["TotalTargetCapacity"], each["CreateTime"])
                     yield from self._found(each, call, known)
 
     def _spot_fleets(self, ids: list[str] | None) -> Iterator[FoundSource]:
@@ -132,14 +127,8 @@ class _Region:
                 if each["SpotFleetRequestState"] in _ACTING and (ids is None or each["SpotFleetRequestId"] in ids):
                     config = each["SpotFleetRequestConfig"]
                     call = {key: config[key] for key in _SPOT_FLEET_KEYS if key in config}
-                    known = {
-                        "api": spot_fleet.API,
-                        "resource_id": each["SpotFleetRequestId"],
-                        "token": config.get("ClientToken", ""),
-                        "units": config["TargetCapacity"],
-                        "planned_at": each["CreateTime"].timestamp(),
-                        "remains": _templates(config.get("LaunchTemplateConfigs", ())),
-                    }
+                    known = {"api": spot_fleet.API, "resource_id": each["SpotFleetRequestId"]}
+                    known |= _of_fleet(config, config["TargetCapacity"], each["CreateTime"])
                     yield from self._found(each, call, known)
 
     def _groups(self, names: list[str] | None) -> Iterator[FoundSource]:
@@ -190,6 +179,16 @@ class _Region:
 
 
 _SPOT_FLEET_KEYS = ("Type", "TargetCapacity", "OnDemandTargetCapacity")
+
+
+def _of_fleet(config: Any, units: int, made: datetime) -> dict[str, Any]:
+    """Give what both kinds of fleet tell of their launch in the same words."""
+    return {
+        "token": config.get("ClientToken", ""),
+        "units": units,
+        "planned_at": made.timestamp(),
+        "remains": _templates(config.get("LaunchTemplateConfigs", ())),
+    }
 
 
 def _template_of(group: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from hfplugin.errors import ErrorKind
 from hfplugin.model import (
     Launch,
     LaunchState,
@@ -22,6 +23,11 @@ from hfplugin.providers.base.cache import Cache
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hfplugin.providers.base.health import Health
+    from hfplugin.providers.base.prices import CostModel
+
+
+# What a launch was refused for and may be let through for later; for anything else every replay is refused, too.
+_WORTH_REPEATING = (ErrorKind.THROTTLED, ErrorKind.TRANSIENT, ErrorKind.AUTH, ErrorKind.NOT_FOUND)
 
 
 class Context(NamedTuple):
@@ -77,6 +83,24 @@ class Plan(NamedTuple):
     def machines(self) -> int:
         """How many machines are asked for, at the most."""
         return most_machines(self.units, self.weight, self.weights)
+
+    def frozen(self, attempt: int, token: str, now: float) -> Launch:
+        """Give the launch as it is before it is sent, without its user data."""
+        return Launch(
+            attempt=attempt,
+            token=token,
+            api=self.api,
+            region=self.region,
+            account=self.account,
+            place=self.place,
+            params=self.params,
+            units=self.units,
+            planned_at=now,
+            weight=self.weight,
+            weights=self.weights,
+            remains=self.remains,
+            passed_over=self.passed_over,
+        )
 
 
 class Nowhere(NamedTuple):
@@ -152,6 +176,17 @@ class Outcome(NamedTuple):
     resource_id: str = ""
     account: str = ""
     look_only: bool = False
+
+    @classmethod
+    def failed(cls, launch: Launch, refusal: Refusal, is_first_answer: bool = True) -> Outcome:
+        """Judge a failure: REFUSED only where nothing can have been launched, else UNKNOWN.
+
+        That proves a definite answer to the very first try alone; whether it was one of several in this call, the
+        provider has to say. Nor does it where the token was used before: say so by `is_first_answer`, too.
+        """
+        if is_first_answer and launch.state is LaunchState.PLANNED and refusal.kind is not ErrorKind.TRANSIENT:
+            return cls(LaunchState.REFUSED, errors=(refusal,))
+        return cls(LaunchState.UNKNOWN, errors=(refusal,), look_only=refusal.kind not in _WORTH_REPEATING)
 
 
 class Observation(NamedTuple):
@@ -281,7 +316,8 @@ class Provider(Protocol):
     def release(self, machines: Sequence[Located], source: Source | None = None) -> Released:
         """Give machines back for good; one bad id never spoils the others.
 
-        With a source, all are of it: it is told first, so that it replaces none of them.
+        With a source, all are of it: it is told first, so that it replaces none of them. A machine said to be
+        going is not asked for again: what ends it has to end without another call.
         """
 
     def reclaimed(self, machines: Sequence[Located]) -> Reclaimed:
@@ -319,6 +355,26 @@ class Provider(Protocol):
         """Try credentials and, without launching, every template."""
 
 
+class SingleMachines:
+    """The part of a provider without fleets and groups, which leaves nothing behind and takes no messages."""
+
+    def gather(self, launch: Launch) -> Outcome:
+        """No launch brings anything more."""
+        return Outcome(LaunchState.SETTLED)
+
+    def stop(self, launch: Launch, held: Mapping[str, int]) -> None:
+        """There is no source."""
+
+    def remove(self, launch: Launch, remains: Sequence[str]) -> None:
+        """A launch leaves nothing behind."""
+
+    def discard(self, spares: Sequence[Spare]) -> None:
+        """There is nothing to spare."""
+
+    def acknowledge(self, receipts: Sequence[str]) -> None:
+        """There are no messages."""
+
+
 def located(machine: Machine | ReturnedMachine) -> Located:
     return Located(machine.id, machine.region, machine.account)
 
@@ -329,11 +385,12 @@ class ProviderSpec(NamedTuple):
     `config_type` is what pydantic validates the provider's configuration section into, and `template_type`
     gives the pydantic model of its part of a template; both accept the camelCase keys of the files.
     `attributes` derives HostFactory's attributes of a template (template part, settings, refreshed machine
-    types' file), `tags` gives the machine tags it asks for, `without_effect` a warning for each key of it that
-    changes nothing, and `faults` what the cloud would refuse of it (template part, whether all or nothing).
-    `convert` turns a configuration file in another product's form into ours and gives warnings; `template_form`
-    does so for one template of the file in a directory (ValueError: what has no place in ours). `refresh`
-    fetches the cloud's machine types into a file.
+    types' file): all of `type`, `ncores`, `ncpus` and `nram` (MiB), each a list of two texts, as ["Numeric", "4"],
+    of what a capacity unit has. `tags` gives the machine tags it asks for, `without_effect` a warning for each key
+    of it that changes nothing, and `faults` what the cloud would refuse of it (template part, whether all or
+    nothing). `convert` turns a configuration file in another product's form into ours and gives warnings;
+    `template_form` does so for one template of the file in a directory (ValueError: what has no place in ours).
+    `refresh` fetches the cloud's machine types into a file. `costs` makes the model of what machines cost.
     """
 
     provider_type: str
@@ -347,3 +404,4 @@ class ProviderSpec(NamedTuple):
     without_effect: Callable[[Any], list[str]] = lambda template: []
     template_form: Callable[[Mapping[str, Any], str], dict[str, Any]] = lambda item, directory: dict(item)
     faults: Callable[[Any, bool], list[str]] = lambda template, all_or_nothing: []
+    costs: Callable[[Any, Context], CostModel] | None = None

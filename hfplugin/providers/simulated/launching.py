@@ -11,9 +11,6 @@ from hfplugin.providers.simulated.cloud import Cloud, Launched
 
 API = "Machines"
 
-# What a replay is refused for, every further one would be: what the launch brought has to be looked for.
-_ANSWERS = (ErrorKind.CAPACITY, ErrorKind.QUOTA, ErrorKind.INVALID)
-
 # The code of the refusal that proves that a launch was carried out.
 _TOKEN_USED = "TokenUsed"
 
@@ -27,7 +24,7 @@ def launch(cloud: Cloud, launch: Launch, memory: Remembered) -> Outcome:
     except ProviderError as error:
         refusal = Refusal.of(error, launch.place)
         places.learn(launch, refusal, memory)
-        return _refused(launch, refusal)
+        return Outcome.failed(launch, refusal, is_first_answer=refusal.code != _TOKEN_USED)
     outcome = _brought(cloud, launch, launched)
     if outcome.sightings:
         places.learn(launch, None, memory)
@@ -51,14 +48,6 @@ def _launched(cloud: Cloud, launch: Launch) -> Launched:
         launched = Launched(launch.token, asked, now, target=0, is_over=True).grown(count, now)
     cloud.carried_out(launched)
     return launched
-
-
-def _refused(launch: Launch, refusal: Refusal) -> Outcome:
-    """Judge a refusal: only a definite answer to the very first try proves that nothing was launched."""
-    is_first = launch.state is LaunchState.PLANNED and refusal.code != _TOKEN_USED
-    if is_first and refusal.kind is not ErrorKind.TRANSIENT:
-        return Outcome(LaunchState.REFUSED, errors=(refusal,))
-    return Outcome(LaunchState.UNKNOWN, errors=(refusal,), look_only=refusal.kind in _ANSWERS)
 
 
 def find(cloud: Cloud, launch: Launch) -> Outcome:

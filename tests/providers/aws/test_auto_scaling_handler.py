@@ -70,21 +70,7 @@ def planned(clients: Clients, template: Template, units: int = UNITS, **history:
 
 def frozen(plan: Plan, state: LaunchState = LaunchState.PLANNED) -> Launch:
     """The launch that a record keeps of a plan, as it is read back."""
-    return Launch(
-        attempt=1,
-        token="0" * 48,
-        api=plan.api,
-        region=plan.region,
-        account=plan.account,
-        place=plan.place,
-        params=json.loads(json.dumps(plan.params)),
-        units=plan.units,
-        planned_at=0.0,
-        weight=plan.weight,
-        weights=plan.weights,
-        state=state,
-        remains=plan.remains,
-    )
+    return plan._replace(params=json.loads(json.dumps(plan.params))).frozen(1, "0" * 48, 0.0)._replace(state=state)
 
 
 # What a template becomes

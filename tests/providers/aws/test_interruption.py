@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ec2_calls import SPOT, launch, seen
+from event_queue import Mailbox, event, warning
 
 from hfplugin.emulator import REGION, Emulator
 from hfplugin.providers.aws.configuration import AWSSettings
@@ -32,48 +33,6 @@ QUEUE_SECONDS = 2.0
 SPOT_LOOK = "DescribeSpotInstanceRequests"
 EVENT_LOOK = "DescribeInstanceStatus"
 PLACE = "aws.interruptionQueueUrl"
-
-
-class Mailbox:
-    """A queue to which EventBridge sends what EC2, AWS Health and Auto Scaling say."""
-
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
-        self._sqs = emulator.client("sqs")
-        self.url = self._sqs.create_queue(QueueName="hf-prod1-interruption")["QueueUrl"]
-        names = {"QueueUrl": self.url, "AttributeNames": ["QueueArn"]}
-        arn = self._sqs.get_queue_attributes(**names)["Attributes"]["QueueArn"]
-        events = emulator.client("events")
-        pattern = {"source": ["aws.ec2", "aws.health", "aws.autoscaling"]}
-        events.put_rule(Name="interruption", EventPattern=json.dumps(pattern))
-        events.put_targets(Rule="interruption", Targets=[{"Id": "queue", "Arn": arn}])
-
-    def send(self, *bodies: str) -> None:
-        for body in bodies:
-            self._sqs.send_message(QueueUrl=self.url, MessageBody=body)
-
-    def counts(self) -> tuple[int, int]:
-        """How many messages may be received now, and how many are hidden."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
-        return int(found[names[0]]), int(found[names[1]])
-
-    def empty(self) -> None:
-        """Drop what was said so far: that the machines run, too."""
-        self._emulator.advance(0)
-        self._sqs.purge_queue(QueueUrl=self.url)
-
-    def remove(self) -> None:
-        self._sqs.delete_queue(QueueUrl=self.url)
-
-
-def warning(machine: str, at: str = "2026-11-23T12:00:00Z") -> str:
-    return event("EC2 Spot Instance Interruption Warning", machine, at, **{"instance-action": "terminate"})
-
-
-def event(kind: str, machine: str, at: str = "2026-11-23T12:00:00Z", **detail: str) -> str:
-    said = {"instance-id": machine, **detail}
-    return json.dumps({"source": "aws.ec2", "detail-type": kind, "time": at, "region": REGION, "detail": said})
 
 
 @pytest.fixture
@@ -283,7 +242,7 @@ class TestTogether:
         found = asked.reclaimed(located(machine))
         assert told(found) == ([(machine, "rebalance")] if is_wanted else [])
         asked.acknowledge(found.receipts)
-        assert mailbox.counts() == (0, 0)
+        assert mailbox.counts == (0, 0)
 
     def test_each_region_is_asked_for_its_own_machines(self, emulator: Emulator, provider: Make) -> None:
         here, there = emulator.ec2(), emulator.ec2(AWAY)
@@ -353,9 +312,9 @@ class TestQueue:
         asked = provider(mailbox.url)
         found = asked.reclaimed(located(*machines))
         assert len(found.receipts) == 13
-        assert mailbox.counts() == (0, 13)
+        assert mailbox.counts == (0, 13)
         asked.acknowledge(found.receipts[:12])
-        assert mailbox.counts() == (0, 1)
+        assert mailbox.counts == (0, 1)
 
     def test_what_is_not_acknowledged_comes_again(
         self, ec2: EC2Client, mailbox: Mailbox, provider: Make, monkeypatch: pytest.MonkeyPatch
@@ -374,7 +333,7 @@ class TestQueue:
         mailbox.send(warning(FOREIGN), json.dumps({"detail-type": "Order placed", "source": "shop"}))
         found = provider(mailbox.url).reclaimed(located("i-00000000000000001"))
         assert found == Reclaimed()
-        assert mailbox.counts() == (2, 0)
+        assert mailbox.counts == (2, 0)
 
     def test_a_message_that_is_also_about_others_is_told_and_left(
         self, emulator: Emulator, mailbox: Mailbox, provider: Make
@@ -390,7 +349,7 @@ class TestQueue:
         emulator.event("aws.health", "AWS Health Event", detail)
         found = provider(mailbox.url).reclaimed(located(ours))
         assert (told(found), found.receipts) == ([(ours, "maintenance")], ())
-        assert mailbox.counts() == (1, 0)
+        assert mailbox.counts == (1, 0)
 
     def test_garbage_harms_nobody_and_is_let_go(self, mailbox: Mailbox, provider: Make) -> None:
         ours = "i-00000000000000001"
@@ -399,7 +358,7 @@ class TestQueue:
         found = asked.reclaimed(located(ours))
         assert told(found) == [(ours, "interruption")]
         asked.acknowledge(found.receipts)
-        assert mailbox.counts() == (0, 0)
+        assert mailbox.counts == (0, 0)
 
     def test_duplicates_in_any_order_are_one_notice(self, mailbox: Mailbox, provider: Make) -> None:
         ours = "i-00000000000000001"
@@ -418,7 +377,7 @@ class TestQueue:
         mailbox.send(*[warning(ours)] * 33)
         found = provider(mailbox.url).reclaimed(located(ours))
         assert len(found.receipts) == 20
-        assert mailbox.counts() == (13, 20)
+        assert mailbox.counts == (13, 20)
 
     def test_a_capacity_block_whose_machines_cannot_be_looked_up_is_heard_again(
         self, emulator: Emulator, mailbox: Mailbox, provider: Make
@@ -429,7 +388,7 @@ class TestQueue:
         found = provider(mailbox.url).reclaimed(located("i-00000000000000001"))
         assert (found.notices, found.receipts) == ((), ())
         assert [each.code for each in found.failures] == ["UnauthorizedOperation"]
-        assert mailbox.counts() == (1, 0)
+        assert mailbox.counts == (1, 0)
 
     @pytest.mark.parametrize(
         ("kind", "fault"),

@@ -87,9 +87,8 @@ def plan(clients: FakeClients, template: Template, *past: Launch) -> Plan | Nowh
     return run_instances.plan(clients, Context("prod1", "abc", Cache("/nonexistent"), Health()), extension, order)
 
 
-def frozen(found: Plan, **members: Any) -> Launch:
-    given = {name: getattr(found, name) for name in ("api", "region", "account", "place", "params", "units")}
-    return Launch(**{"attempt": 1, "token": uuid.uuid4().hex, "planned_at": 0.0, **given, **members})
+def frozen(found: Plan, attempt: int = 1, **members: Any) -> Launch:
+    return found.frozen(attempt, uuid.uuid4().hex, 0.0)._replace(**members)
 
 
 def place(found: Plan | Nowhere) -> str:

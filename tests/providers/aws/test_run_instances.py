@@ -118,20 +118,8 @@ def frozen(
     plan: Plan, attempt: int = 1, state: LaunchState = LaunchState.PLANNED, errors: tuple[Refusal, ...] = ()
 ) -> Launch:
     """The launch that a record keeps of a plan, as it is read back."""
-    return Launch(
-        attempt=attempt,
-        token=TOKEN,
-        api=plan.api,
-        region=plan.region,
-        account=plan.account,
-        place=plan.place,
-        params=json.loads(json.dumps(plan.params)),
-        units=plan.units,
-        planned_at=0.0,
-        weight=plan.weight,
-        state=state,
-        errors=errors,
-    )
+    read = plan._replace(params=json.loads(json.dumps(plan.params)))
+    return read.frozen(attempt, TOKEN, 0.0)._replace(state=state, errors=errors)
 
 
 def root_volumes(call: dict[str, Any]) -> list[dict[str, Any]]:

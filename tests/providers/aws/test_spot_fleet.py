@@ -56,20 +56,7 @@ class Handled:
         order = Order(REQUEST_ID, 1, Template("compute", "aws", 100, {}, raw), units)
         plan = self.spot_fleet.plan(extension_of(raw), order)
         assert isinstance(plan, Plan)
-        return Launch(
-            attempt=1,
-            token="0" * 48,
-            api=plan.api,
-            region=plan.region,
-            account=plan.account,
-            place=plan.place,
-            params=plan.params,
-            units=plan.units,
-            planned_at=self.now,
-            weight=plan.weight,
-            weights=plan.weights,
-            remains=plan.remains,
-        )
+        return plan.frozen(1, "0" * 48, self.now)
 
     def launched(self, units: int = 3, **keys: Any) -> Launch:
         """Send a launch that is accepted."""
