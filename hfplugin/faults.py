@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from hfplugin.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 # An unknown template key this close to a known one is a slip, not a key for somebody else.
 _SLIP = 2
@@ -18,7 +21,7 @@ _MOST_FAULTS = 5
 # A wrong value is shown to be found again in the file, not to be read.
 _LONGEST_VALUE = 60
 
-_NO_OBJECT = ("dataclass_type", "dict_type", "model_type")
+_Schema = dict[str, Any]
 
 
 class Fault(NamedTuple):
@@ -38,21 +41,67 @@ def refusal(place: str, faults: Sequence[Fault]) -> ConfigurationError:
     return ConfigurationError(" ".join(text.split()))
 
 
-def found(error: ValidationError, prefix: str, known: Sequence[str], separator: str = ".") -> list[Fault]:
-    """Turn pydantic's errors into faults; `known` are the keys that could have been meant."""
+def found(error: ValidationError, prefix: str, kind: Any, separator: str = ".") -> list[Fault]:
+    """Turn the errors of validating a `kind`, a pydantic model or what a TypeAdapter takes, into faults."""
     faults = []
     for item in error.errors(include_url=False):
         path = [str(part) for part in item["loc"]]
         key = separator.join([prefix, ".".join(path)]) if path else prefix
-        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            faults.append(Fault(key, unknown(path[-1], known)))
-        elif item["type"] == "missing":
-            faults.append(Fault(key, "is missing"))
-        elif item["type"] in _NO_OBJECT:
-            faults.append(Fault(key, f"has to be an object{_shown(item['input'])}"))
-        else:
-            faults.append(Fault(key, item["msg"].removeprefix("Value error, ") + _shown(item["input"])))
+        faults.append(Fault(key, _said(item, path, kind)))
     return faults
+
+
+def _said(item: ErrorDetails, path: list[str], kind: Any) -> str:
+    match item["type"]:
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            return unknown(path[-1], _keys(kind, path[:-1]))
+        case "missing":
+            return "is missing"
+        case "dataclass_type" | "dict_type" | "model_type":
+            return f"has to be an object{_shown(item['input'])}"
+        case "too_short":
+            return f"needs {item['ctx']['min_length']} or more, has {item['ctx']['actual_length']}"
+        case "too_long":
+            return f"may have {item['ctx']['max_length']} at most, has {item['ctx']['actual_length']}"
+        case _:
+            return item["msg"].removeprefix("Value error, ") + _shown(item["input"])
+
+
+def _keys(kind: Any, path: Sequence[str]) -> list[str]:
+    """Give the keys of the object that lies at a path inside a kind; none when that cannot be told."""
+    try:
+        schema = TypeAdapter(kind).json_schema()
+    except PydanticUserError:
+        return []  # a type that JSON schema has no words for
+    nodes = _resolved(schema, [schema])
+    for part in path:
+        # A part that leads nowhere is pydantic's name for one of several forms: the forms are all here already.
+        nodes = _resolved(schema, [inner for node in nodes for inner in _inside(node, part)]) or nodes
+    return list(dict.fromkeys(key for node in nodes for key in node.get("properties", ())))
+
+
+def _inside(node: _Schema, part: str) -> Iterator[_Schema]:
+    """Give what JSON schema says of an object's member, or of a list's."""
+    properties, others, items = node.get("properties", {}), node.get("additionalProperties"), node.get("items")
+    if part in properties:
+        yield properties[part]
+    elif isinstance(others, dict):
+        yield others
+    elif isinstance(items, dict) and part.isdecimal():
+        yield items
+    elif part.isdecimal() and int(part) < len(node.get("prefixItems", ())):
+        yield node["prefixItems"][int(part)]
+
+
+def _resolved(schema: _Schema, nodes: Iterable[_Schema]) -> list[_Schema]:
+    """Give the nodes with references followed, and of several forms each."""
+    resolved = []
+    for node in nodes:
+        forms = [form for name in ("anyOf", "oneOf", "allOf") for form in node.get(name, ())]
+        if "$ref" in node:
+            forms.append(schema["$defs"][node["$ref"].rpartition("/")[2]])
+        resolved += _resolved(schema, forms) if forms else [node]
+    return resolved
 
 
 def _shown(value: object) -> str:
@@ -67,7 +116,9 @@ def unknown(key: str, known: Sequence[str]) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(key, known, n=1, cutoff=0.65)
-    return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known: {', '.join(known)}"
+    if near:
+        return f"unknown key; did you mean {near[0]!r}?"
+    return f"unknown key; known: {', '.join(known)}" if known else "unknown key"
 
 
 def slip_of(key: str, known: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hfplugin.config import Settings
     from hfplugin.environment import Environment
     from hfplugin.model import Template
+    from hfplugin.providers.base.prices import CostModel
     from hfplugin.providers.base.provider import Context, Provider
     from hfplugin.store import Store
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
         @property
         def provider(self) -> Provider: ...
+
+        @property
+        def costs(self) -> CostModel | None: ...
 
         @property
         def templates(self) -> list[Template]: ...
@@ -90,11 +94,20 @@ class ConfiguredSite:
     @property
     def provider(self) -> Provider:
         if self._provider is None:
+            from hfplugin.providers.base.boundary import Bounded
             from hfplugin.providers.base.registry import ProviderRegistry
 
             spec = ProviderRegistry.spec(self.settings.provider_type)
-            self._provider = spec.create(self.settings.provider, self.context)
+            self._provider = Bounded(spec.create(self.settings.provider, self.context))
         return self._provider
+
+    @property
+    def costs(self) -> CostModel | None:
+        """What the provider's machines cost, None where it does not know."""
+        from hfplugin.providers.base.registry import ProviderRegistry
+
+        make = ProviderRegistry.spec(self.settings.provider_type).costs
+        return make(self.settings.provider, self.context) if make else None
 
     @property
     def templates(self) -> list[Template]:

@@ -26,6 +26,8 @@ _AMOUNTS = ("ncores", "ncpus", "nram")
 # The kinds of an attribute that HostFactory and LSF know.
 _KINDS = ("string", "numeric", "boolean")
 
+_FORM = 'a value or a list like ["Numeric", "4"]'
+
 # Keys of HostFactory's own that an answer may hold beside the mandatory ones: passed on without a word.
 _HOSTFACTORY_KEYS = ("availableNumber", "requestedMachines", "priceInfo", "rank")
 
@@ -119,8 +121,8 @@ class _Reader:
         self._machine_types = machine_types
         self._directory = directory
         self._spec = ProviderRegistry.spec(settings.provider_type)
-        self._own = _aliases(TemplateKeys)
-        self._theirs = _aliases(self._spec.template_type())
+        self._kind = self._spec.template_type()
+        self._known = [*_aliases(TemplateKeys), *_aliases(self._kind)]
 
     def read(self, position: int, item: Any) -> Template | None:
         """Give the template, None when there are faults in it."""
@@ -159,8 +161,8 @@ class _Reader:
         self.ids.append(ours.get("templateId"))
         name = f"template {ours.get('templateId', f'number {position + 1} (no templateId)')}"
         others = self._others(name, ours)
-        own = self._validated(name, TemplateKeys.model_validate, ours, self._own)
-        theirs = self._validated(name, self._extension, ours, self._theirs)
+        own = self._validated(name, TemplateKeys, TemplateKeys.model_validate, ours)
+        theirs = self._validated(name, self._kind, self._extension, ours)
         if own is None or theirs is None:
             return None
         self.faults += [Fault(name, text) for text in self._spec.faults(theirs, own.all_or_nothing)]
@@ -171,10 +173,9 @@ class _Reader:
 
     def _others(self, name: str, item: Mapping[str, Any]) -> dict[str, Any]:
         """Give what is neither ours nor the provider's; a slip among it is a fault."""
-        known = [*self._own, *self._theirs]
-        others = {key: value for key, value in item.items() if key not in known}
+        others = {key: value for key, value in item.items() if key not in self._known}
         for key in others:
-            near = slip_of(key, known)
+            near = slip_of(key, self._known)
             if key in _HOSTFACTORY_KEYS:
                 continue
             if near:
@@ -184,12 +185,12 @@ class _Reader:
         return others
 
     def _validated(
-        self, name: str, validate: Callable[[Any], Any], item: Mapping[str, Any], keys: Sequence[str]
+        self, name: str, kind: type[BaseModel], validate: Callable[[Any], Any], item: Mapping[str, Any]
     ) -> Any:
         try:
-            return validate({key: item[key] for key in keys if not is_blank(item.get(key))})
+            return validate({key: item[key] for key in _aliases(kind) if not is_blank(item.get(key))})
         except ValidationError as error:
-            self.faults += found(error, name, keys, separator=": ")
+            self.faults += found(error, name, kind, separator=": ")
             return None
 
     def _extension(self, data: dict[str, Any]) -> Any:
@@ -206,7 +207,7 @@ def attributes(given: Mapping[str, Any], derive: Callable[[], Attributes]) -> tu
     `nram` by another name. `derive` is called only when the machine type has to say.
     """
     faults = [
-        Fault(f"attributes.{key}", 'has to be a value or a list like ["Numeric", "4"]')
+        Fault(f"attributes.{key}", f"has to be {_FORM}")
         for key, value in given.items()
         if not _is_attribute(value)
     ]
@@ -225,15 +226,29 @@ def attributes(given: Mapping[str, Any], derive: Callable[[], Attributes]) -> tu
     if missing:
         try:
             derived = derive()
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError, ConfigurationError) as error:
             return {}, [Fault("attributes", f"{', '.join(missing)} cannot be derived: {error}")]
-        lacking = ", ".join(key for key in missing if key not in derived)
-        if lacking:
-            return {}, [Fault("attributes", f"{lacking} missing, and no machine type to derive them from")]
-        sizing = derived | sizing
+        if faults := _unsound(derived, missing):
+            return {}, faults
+        sizing = {key: _pair(derived[key]) for key in missing} | sizing
         if "ncpus" in missing:
-            sizing["ncpus"] = _shared(derived["ncpus"], _amount(sizing["ncores"]))
+            sizing["ncpus"] = _shared(sizing["ncpus"], _amount(sizing["ncores"]))
     return {key: sizing[key] for key in _SIZING} | written, []
+
+
+def _unsound(derived: Mapping[str, Any], missing: Sequence[str]) -> list[Fault]:
+    """Say what the provider leaves out of what it has to derive, and what is no attribute."""
+    lacking = [key for key in missing if key not in derived]
+    if lacking and not derived:
+        return [Fault("attributes", f"{', '.join(lacking)} missing, and no machine type to derive them from")]
+    if lacking:
+        what = f"the provider derives {' and '.join(derived)} only, and has to give type, ncores, ncpus and nram"
+        return [Fault("attributes", f"{', '.join(lacking)} missing: {what}")]
+    return [
+        Fault(f"attributes.{key}", f"the provider derives {derived[key]!r}, and not {_FORM}")
+        for key in missing
+        if not _is_attribute(derived[key]) or (key in _AMOUNTS and not _amount(_pair(derived[key])) > 0)
+    ]
 
 
 def _shared(ncpus: list[str], ncores: float) -> list[str]:

@@ -220,6 +220,37 @@ class TestAttributes:
         said = template_fault(site, vmType=None, launchTemplateId="lt-1", attributes={"ncpus": 4})
         assert said == "attributes: type, nram missing, and no machine type to derive them from"
 
+    @pytest.mark.parametrize(
+        ("derived", "said"),
+        [
+            (
+                {"ncpus": ["Numeric", "4"]},
+                "attributes: type, nram missing: the provider derives ncpus only, and has to give type, ncores,"
+                " ncpus and nram",
+            ),
+            (SIZED | {"nram": {}}, "attributes.nram: the provider derives {}, and not a value or a list like "),
+            (
+                SIZED | {"ncpus": "many"},
+                "attributes.ncpus: the provider derives 'many', and not a value or a list",
+            ),
+        ],
+        ids=["a part", "no attribute", "no number"],
+    )
+    def test_what_a_provider_derives_wrongly_is_a_fault_of_the_provider(
+        self, derived: dict[str, Any], said: str
+    ) -> None:
+        _, [wrong] = attributes({}, lambda: derived)
+        assert str(wrong).startswith(said)
+
+    def test_what_a_provider_derives_may_be_a_plain_value(self) -> None:
+        found, _ = attributes({}, lambda: SIZED)  # type: ignore[arg-type, return-value]
+        assert found == {
+            "type": ["String", "X86_64"],
+            "ncores": ["Numeric", "1"],
+            "ncpus": ["Numeric", "2"],
+            "nram": ["Numeric", "4096"],
+        }
+
     def test_sizing_comes_first_and_the_rest_as_written(self) -> None:
         found, faults = attributes({"zone": "a", "nram": 1, "ncpus": 2, "type": "X86_64"}, dict)
         assert ([*found], faults) == (["type", "ncores", "ncpus", "nram", "zone"], [])
@@ -336,6 +367,30 @@ class TestTemplates:
         self, site: HostFactory, keys: dict[str, Any], said: str
     ) -> None:
         assert template_fault(site, **keys).startswith(said)
+
+    @pytest.mark.parametrize(
+        ("keys", "said"),
+        [
+            ({"machineTypes": {"s": {"ncpu": 1}}}, "machineTypes.s.ncpu: unknown key; did you mean 'ncpus'?"),
+            (
+                {"machineTypes": {"s": {"color": 1}}},
+                "machineTypes.s.color: unknown key; known: ncpus, nram, weight",
+            ),
+            ({"machineTypes": {}}, "machineTypes: needs 1 or more, has 0"),
+        ],
+        ids=str,
+    )
+    def test_a_key_inside_an_object_is_held_against_that_objects_keys(
+        self, site: HostFactory, keys: dict[str, Any], said: str
+    ) -> None:
+        site.configure({"providerType": "simulated"})
+        site.offer({"templateId": "small", "maxNumber": 5} | keys)
+        assert f"template small: {said}" in fault(site)
+
+    def test_a_key_of_a_region_is_held_against_what_regions_may_have(self, site: HostFactory) -> None:
+        said = template_fault(site, regionOverrides={"us-east-2": {"vmType": "m5.large"}})
+        assert said.startswith("regionOverrides.us-east-2.vmType: unknown key; known: imageId, subnetId, ")
+        assert "maxNumber" not in said
 
     def test_a_template_without_id_is_named_by_its_place(self, site: HostFactory) -> None:
         site.offer(TEMPLATE, {key: value for key, value in TEMPLATE.items() if key != "templateId"})
@@ -468,11 +523,21 @@ class TestSettings:
     def test_an_unknown_provider_type_is_named_with_the_known_ones(self, site: HostFactory) -> None:
         assert config_fault(site, {"providerType": "awz"}).startswith("unknown providerType 'awz'; known: aws")
 
-    @pytest.mark.parametrize("config", [{"aws": {"region": "x"}}, {"requests": {}}, {"providertype": "aws"}])
+    @pytest.mark.parametrize(
+        ("config", "meant"),
+        [
+            ({"aws": {"region": "x"}}, '"aws"'),
+            ({"requests": {}}, '"aws"'),
+            ({"providertype": "aws"}, '"aws"'),
+            ({"simulated": {"seed": 3}}, '"simulated"'),
+            ({"simulated": {}, "aws": {}}, '"simulated" or "aws"'),
+        ],
+        ids=str,
+    )
     def test_our_form_without_provider_type_is_not_taken_for_an_empty_one_of_ibms(
-        self, site: HostFactory, config: dict[str, Any]
+        self, site: HostFactory, config: dict[str, Any], meant: str
     ) -> None:
-        assert config_fault(site, config) == 'providerType is missing: add "providerType": "aws"'
+        assert config_fault(site, config) == f'providerType is missing: add "providerType": {meant}'
 
 
 class TestOverrides:

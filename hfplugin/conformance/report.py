@@ -14,8 +14,9 @@ _MARKS = {Outcome.PASSED: "ok  ", Outcome.FAILED: "FAIL", Outcome.SKIPPED: "skip
 
 def announced(plan: Plan) -> str:
     """Say what is about to be done, and what it may cost."""
-    made = len(plan.checks) - len(plan.skipped)
-    checks = "1 check" if made == 1 else f"{made} checks"
+    checks = "1 check" if len(plan.checks) == 1 else f"{len(plan.checks)} checks"
+    if plan.skipped:
+        checks += f", {len(plan.skipped)} of them skipped"
     if not plan.machines:
         return f"{checks}, without launching anything"
     return f"{checks}, launching {plan.machines} machines at most; they are returned at the end"

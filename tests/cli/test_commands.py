@@ -381,6 +381,27 @@ class TestHistory:
         for text in ("RunInstances in us-1/a", "none [left]", "passed over RefusedRecently", "terminated [/by]"):
             assert text in called.stdout
 
+    def test_a_machine_that_was_given_back_is_no_failure(self, hostfactory: HostFactory) -> None:
+        request_id = hostfactory.request("small", 2)
+        [answer] = hostfactory.poll(request_id)
+        return_id = hostfactory.give_back(answer["machines"][0])
+        hostfactory.poll(return_id)
+        shown = run(hostfactory, "history", request_id).stdout
+        assert "terminated, returned by" in shown
+        assert return_id in shown
+        assert "running, succeed" in shown
+        assert "fail" not in shown
+
+    def test_one_that_failed_before_it_was_given_back_is_still_one(self, told: HostFactory) -> None:
+        store = FileStore(str(told.state))
+        request = store.requests.load(REQUEST_ID)
+        assert request is not None
+        failed = next(machine for machine in request.machines if machine.id == "i-4")
+        store.requests.save(request.with_machines({"i-4": failed.returned(RETURN_ID)}))
+        shown = run(told, "history", REQUEST_ID).stdout
+        assert f"{failed.state}, fail, returned by" in shown
+        assert "terminated [/by]" in shown
+
     @pytest.mark.parametrize("request_id", ["req-1", NOWHERE_ID, RETURN_ID, "../../etc/passwd"])
     def test_an_id_without_a_record_is_named(self, busy: HostFactory, request_id: str) -> None:
         called = run(busy, "history", request_id)
@@ -426,7 +447,7 @@ class TestCheck:
                 break_config,
                 "configuration",
                 "aws.regoin: unknown key; did you mean 'region'?",
-                "correct the file or variable that is named",
+                "correct the file, variable or package that is named",
             ),
             (
                 lambda site: None,

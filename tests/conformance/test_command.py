@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,13 @@ def test_it_asks_before_it_launches_and_says_how_much(bench: Bench) -> None:
     assert "Launch them?" in done.stderr
     assert done.returncode == 1
     assert not (bench.cloud / "memory.json").exists()
+
+
+def test_the_checks_that_it_skips_count_before_as_they_count_after(bench: Bench) -> None:
+    done = called(bench, "--only", "templates", "--only", "lost.an-interrupted-machine-is-named", "--yes")
+    counts = [int(word) for word in re.findall(r"\d+", done.stdout.splitlines()[-1])[:3]]
+    assert done.stdout.startswith(f"{sum(counts)} checks, 1 of them skipped, ")
+    assert counts[2] == 1
 
 
 def test_what_launches_nothing_is_not_asked_about(bench: Bench) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import Any, ClassVar
 
 from hfplugin.errors import ConfigurationError
 from hfplugin.providers import BUILT_IN
 from hfplugin.providers.base.provider import ProviderSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 ENTRY_POINT_GROUP = "hfplugin.providers"
 
@@ -17,7 +23,10 @@ class ProviderRegistry:
 
     @staticmethod
     def spec(provider_type: str) -> ProviderSpec:
-        """ConfigurationError when no such provider is installed; a built-in name cannot be shadowed."""
+        """Give a provider's spec; a built-in name cannot be shadowed.
+
+        ConfigurationError when no such provider is installed, or the package that brings it is at fault.
+        """
         target = BUILT_IN.get(provider_type)
         if target is None:
             return _third_party(provider_type)
@@ -25,28 +34,49 @@ class ProviderRegistry:
         spec: ProviderSpec = getattr(import_module(module), attribute)
         return spec
 
+    @staticmethod
+    def known() -> set[str]:
+        """Give the provider types that there are."""
+        return {*BUILT_IN, *_points().names}
+
+    @staticmethod
+    def validation(provider_type: str) -> AbstractContextManager[None]:
+        """Surround what makes or validates a type of a provider's.
+
+        ConfigurationError for whatever another package's raises but ValueError, which pydantic's own error is.
+        """
+        points = () if provider_type in BUILT_IN else _points().select(name=provider_type)
+        for point in points:
+            from hfplugin.providers.base import third_party
+
+            return third_party.edge(f"{third_party.described(point)}: validation failed", (ValueError,))
+        return nullcontext()
+
+    @staticmethod
+    def warnings() -> list[str]:
+        """Name the providers of other packages that are not used, because their name is taken."""
+        from hfplugin.providers.base import third_party
+
+        return third_party.unheard(_points(), BUILT_IN)
+
 
 def _third_party(provider_type: str) -> ProviderSpec:
-    from importlib.metadata import entry_points
-
-    points = entry_points(group=ENTRY_POINT_GROUP)
+    points = _points()
     if provider_type not in points.names:
-        known = ", ".join(sorted(_installed()))
-        raise ConfigurationError(f"unknown providerType {provider_type!r}; known: {known}")
-    point = points[provider_type]
-    try:
-        spec = point.load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"provider {provider_type} ({point.value}) cannot be loaded: {error}") from error
-    if not isinstance(spec, ProviderSpec):
-        raise ConfigurationError(f"provider {provider_type}: {point.value} is not a ProviderSpec")
-    return spec
+        known = ", ".join(sorted(ProviderRegistry.known()))
+        raise ConfigurationError(
+            f"unknown providerType {provider_type!r}; known: {known}: install the package that brings it"
+            f" for {sys.executable}, or correct providerType"
+        )
+    from hfplugin.providers.base import third_party
+
+    return third_party.load(points[provider_type])
 
 
-def _installed() -> set[str]:
+def _points() -> EntryPoints:
     from importlib.metadata import entry_points
 
-    return {*BUILT_IN, *entry_points(group=ENTRY_POINT_GROUP).names}
+    return entry_points(group=ENTRY_POINT_GROUP)
 
 
 class TemplateExtensionRegistry:
@@ -65,7 +95,7 @@ class TemplateExtensionRegistry:
         ConfigurationError when the name is an installed provider's, or is registered with another model.
         """
         name = extension_type.__name__
-        if provider_type in _installed():
+        if provider_type in ProviderRegistry.known():
             raise ConfigurationError(f"provider {provider_type} is installed: {name} cannot be its template type")
         if not hasattr(extension_type, "model_validate"):
             raise ConfigurationError(f"provider {provider_type}: {name} is not a pydantic model")
@@ -79,7 +109,9 @@ class TemplateExtensionRegistry:
 
         Raises pydantic's ValidationError for a wrong value or an unknown key.
         """
-        return cls._type(provider_type).model_validate(data)
+        kind = cls._type(provider_type)
+        with ProviderRegistry.validation(provider_type):
+            return kind.model_validate(data)
 
     @classmethod
     def extension_schema(cls, provider_type: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from hfplugin.errors import ConfigurationError
 from hfplugin.providers.base.registry import ProviderRegistry, TemplateExtensionRegistry
 
 MODULE = """
-from hfplugin.providers.base.provider import ProviderSpec
-SPEC = ProviderSpec("{name}", dict, lambda: dict, None, None, None)
+from hfplugin.providers.simulated.spec import SPEC as MODEL
+SPEC = MODEL._replace(provider_type="third")
 OTHER = "no spec"
 """
 
@@ -20,7 +21,7 @@ OTHER = "no spec"
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installed package with four providers, of which one is right; gives where it lies."""
-    (tmp_path / "third_party.py").write_text(MODULE.format(name="third"))
+    (tmp_path / "third_party.py").write_text(MODULE)
     metadata = tmp_path / "third_party-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n")
@@ -52,14 +53,29 @@ def test_an_unknown_name_is_refused_with_the_known_ones(package: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("missing", r"^provider missing \(third_party_that_is_not_there:SPEC\) cannot be loaded: No module named"),
-        ("nameless", r"^provider nameless \(third_party:NOTHING\) cannot be loaded: .*NOTHING"),
-        ("wrong", r"^provider wrong: third_party:OTHER is not a ProviderSpec$"),
+        (
+            "missing",
+            "third_party_that_is_not_there:SPEC of third-party 1.0) cannot be loaded: ModuleNotFoundError: ",
+        ),
+        ("nameless", "third_party:NOTHING of third-party 1.0) cannot be loaded: AttributeError: "),
+        ("wrong", "third_party:OTHER of third-party 1.0): it is not a ProviderSpec"),
     ],
 )
 def test_a_package_that_does_not_keep_its_word_is_named(package: Path, name: str, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=re.escape(f"provider {name} (entry point {said}")):
         ProviderRegistry.spec(name)
+
+
+def test_whose_name_is_taken_is_said(package: Path) -> None:
+    points = package / "third_party-1.0.dist-info/entry_points.txt"
+    points.write_text(points.read_text() + "third = another:SPEC\n")
+    mine = "(entry point third_party:SPEC of third-party 1.0)"
+    assert ProviderRegistry.warnings() == [
+        f"provider aws {mine} is not used: hfplugin's own provider has its name",
+        "provider third (entry point another:SPEC of third-party 1.0) is not used:"
+        f" provider third {mine} has its name",
+    ]
+    assert ProviderRegistry.spec("third").provider_type == "third"
 
 
 def test_a_template_is_read_with_the_schemas_defaults() -> None:

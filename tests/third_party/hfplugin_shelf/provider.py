@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -35,15 +35,15 @@ from hfplugin.providers.base.provider import (
     Reclaimed,
     Released,
     Sighting,
+    SingleMachines,
     Source,
-    Spare,
 )
 from hfplugin_shelf.spec import ShelfSettings
 
 _API, _PLACE, _FULL = "Shelf", "shelf", "ShelfFull"
 
 
-class ShelfProvider:
+class ShelfProvider(SingleMachines):
     """Boxes on one shelf: there at once, and gone at once."""
 
     def __init__(self, settings: ShelfSettings, context: Context) -> None:
@@ -62,18 +62,15 @@ class ShelfProvider:
             "template_id": order.template.id,
             "attempt": order.attempt,
         }
-        params = {"count": order.units, "tags": tags}
+        least = order.units if order.template.all_or_nothing else 1
+        params = {"count": order.units, "least": least, "tags": tags}
         return Plan(_API, region=_PLACE, account="", place=_PLACE, params=params, units=order.units)
 
     def launch(self, launch: Launch, user_data: str) -> Outcome:
         try:
             made = self._made(launch)
         except ProviderError as error:
-            refusal = Refusal.of(error, _PLACE)
-            if launch.state is LaunchState.PLANNED and error.kind is not ErrorKind.TRANSIENT:
-                return Outcome(LaunchState.REFUSED, errors=(refusal,))
-            look_only = error.kind is not ErrorKind.TRANSIENT
-            return Outcome(LaunchState.UNKNOWN, errors=(refusal,), look_only=look_only)
+            return Outcome.failed(launch, Refusal.of(error, _PLACE))
         return Outcome(LaunchState.SETTLED, tuple(map(self._sighting, self._boxes(made))))
 
     def _made(self, launch: Launch) -> Path:
@@ -82,8 +79,8 @@ class ShelfProvider:
         with self._locks.hold("shelf", "all", wait=10):
             if not made.exists():
                 room = self._slots - sum(1 for _ in self._living())
-                if room <= 0:
-                    raise ProviderError(ErrorKind.CAPACITY, _FULL, f"all {self._slots} slots are taken")
+                if room < launch.params["least"]:
+                    raise ProviderError(ErrorKind.CAPACITY, _FULL, f"{room} of {self._slots} slots are free")
                 self._put(launch, min(room, launch.params["count"]), made)
         return made
 
@@ -102,15 +99,6 @@ class ShelfProvider:
         self._require_shelf()
         made = self._root / _key(launch)
         return Outcome(LaunchState.UNKNOWN, tuple(map(self._sighting, self._boxes(made))))
-
-    def gather(self, launch: Launch) -> Outcome:
-        return Outcome(LaunchState.SETTLED)
-
-    def stop(self, launch: Launch, held: Mapping[str, int]) -> None:
-        """There are no sources."""
-
-    def remove(self, launch: Launch, remains: Sequence[str]) -> None:
-        """A launch leaves nothing behind."""
 
     def observe(self, machines: Sequence[Located]) -> Observation:
         try:
@@ -134,9 +122,6 @@ class ShelfProvider:
         """Nobody takes a box off the shelf but who put it there."""
         return Reclaimed()
 
-    def acknowledge(self, receipts: Sequence[str]) -> None:
-        """There are no messages."""
-
     def find_hosts(self, hosts: Sequence[Host]) -> list[Found]:
         self._require_shelf()
         boxes = [self._box(host.machine_id or host.name.removesuffix(".shelf")) for host in hosts]
@@ -157,9 +142,6 @@ class ShelfProvider:
         except ProviderError as error:
             return Inventory(failures=(Refusal.of(error),))
         return Inventory(tuple(each for each in self._living() if self._is_ours(each)))
-
-    def discard(self, spares: Sequence[Spare]) -> None:
-        """There are none."""
 
     def check(self, templates: Sequence[Template]) -> list[Check]:
         try:
