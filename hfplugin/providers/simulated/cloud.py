@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from os.path import join
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from hfplugin import files
 from hfplugin.clock import Clock
@@ -77,15 +77,24 @@ class Cloud:
     """All launches of one directory. Every method raises ProviderError when the files cannot be used."""
 
     def __init__(self, directory: str, settings: SimulatedSettings, clock: Clock) -> None:
+        self.directory = directory
         self.account = settings.account
         self.clock = clock
-        self._directory = join(directory, "launches")
+        self._launches = join(directory, "launches")
+        self._cut_off = join(directory, "cut-off")
         self._locks = Locks(join(directory, "locks"))
         self._settings = settings
         self._fate = Fate(settings)
 
+    @classmethod
+    def of(cls, settings: SimulatedSettings, state_dir: str, clock: Clock) -> Self:
+        """Open the cloud that the settings of a provider instance mean."""
+        return cls(settings.directory or join(state_dir, "simulated"), settings, clock)
+
     def admit(self, operation: str) -> None:
         """Begin a call: raise ProviderError for an outage, a lack of rights or throttling."""
+        if os.path.exists(self._cut_off):
+            raise ProviderError(ErrorKind.TRANSIENT, "CutOff", f"the simulated cloud is cut off: {self._cut_off}")
         self._fate.admit(operation, self.clock.now())
 
     @contextmanager
@@ -165,9 +174,13 @@ class Cloud:
         if self._fate.loses_answer(launched.token):
             raise ProviderError(ErrorKind.TRANSIENT, "NoAnswer", "the connection ended without an answer")
 
-    def take(self, machine_id: str, at: float) -> None:
-        """Let the cloud take a machine back at a time, whatever was drawn for it."""
-        self._change_machine(machine_id, taken_at=at)
+    def end(self, machine_id: str) -> None:
+        """Let a machine end, whatever was drawn for it."""
+        self._change_machine(machine_id, taken_at=self.clock.now())
+
+    def interrupt(self, machine_id: str) -> None:
+        """Announce that a machine is taken back, whatever was drawn for it."""
+        self._change_machine(machine_id, taken_at=self.clock.now() + self._settings.notice_seconds)
 
     def protect(self, machine_id: str) -> None:
         """Let nobody give a machine back."""
@@ -175,12 +188,25 @@ class Cloud:
 
     def _change_machine(self, machine_id: str, **changes: Any) -> None:
         with self.changing():
-            launched, machine = self.machines([machine_id])[machine_id]
+            found = self.machines([machine_id])
+            if not found:
+                raise ProviderError(ErrorKind.NOT_FOUND, "NoSuchMachine", f"there is no machine {machine_id!r}")
+            launched, machine = found[machine_id]
             self.save(launched.with_machines([machine._replace(**changes)]))
+
+    def cut_off(self) -> None:
+        """Let the cloud not answer any more."""
+        with self.changing():
+            files.write(self._cut_off, b"")
+
+    def reconnect(self) -> None:
+        """Let it answer again."""
+        with self.changing():
+            files.unlink(self._cut_off)
 
     def _keys(self) -> list[str]:
         try:
-            found = files.json_files(self._directory)
+            found = files.json_files(self._launches)
         except StateError as error:
             raise ProviderError(ErrorKind.TRANSIENT, "Storage", str(error)) from error
         return sorted(path.rpartition("/")[2].removesuffix(".json") for path in found)
@@ -196,7 +222,7 @@ class Cloud:
             raise ProviderError(ErrorKind.TRANSIENT, "Storage", f"{self._path(key)}: {error}") from error
 
     def _path(self, key: str) -> str:
-        return join(self._directory, f"{key}.json")
+        return join(self._launches, f"{key}.json")
 
 
 def _written(machine: Machine) -> dict[str, Any]:

@@ -18,9 +18,10 @@ class SimulatedSettings:
     """What the cloud has, and how good its days are. The same seed brings the same to the same machines.
 
     `directory` is where the cloud is kept, `simulated` in the state directory when empty; installations that name
-    the same one share it. `places` are those that there are, every one that a template names when empty;
-    `capacity` says how many machines a place holds at a time, `quota` how many all of them do: without a number,
-    any. `boot_variation` is the share of `boot_seconds` by which a boot may be faster or slower.
+    the same one share it. `places` are those that there are, and where a template that names none is launched, in
+    this order; when empty, there is every one that a template names, and `here`. `capacity` says how many machines
+    a place holds at a time, `quota` how many all of them do: without a number, any. `boot_variation` is the share
+    of `boot_seconds` by which a boot may be faster or slower.
 
     Of all launches `launch_failure_share` is refused for capacity, and of `lost_answer_share` the answer is lost
     after they acted; of all machines `boot_failure_share` ends instead of running. The cloud takes machines back

@@ -6,7 +6,7 @@ itself, and a launch that gets machines ends it at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from hfplugin.errors import ErrorKind
@@ -19,6 +19,9 @@ from hfplugin.providers.base.provider import Order
 
 if TYPE_CHECKING:
     from hfplugin.providers.simulated.template import SimulatedTemplate
+
+# The place of a cloud that nobody has named one for.
+HERE = "here"
 
 # The quota is the account's: it is refused in every place alike.
 _QUOTA = "quota"
@@ -35,18 +38,19 @@ class Place(NamedTuple):
         return f"{self.name}/{self.machine_type}"
 
 
-def every(template: SimulatedTemplate) -> Iterator[Place]:
-    for name, machine_type in template.machine_types.items():
-        for place in template.places:
-            yield Place(place, name, machine_type.weight)
+def every(template: SimulatedTemplate, names: Sequence[str]) -> Iterator[Place]:
+    """Give all that a template can be launched as, in the places of these names."""
+    for machine_type, content in template.machine_types.items():
+        for name in names:
+            yield Place(name, machine_type, content.weight)
 
 
-def choose(template: SimulatedTemplate, order: Order, memory: Remembered) -> Choice[Place]:
+def choose(places: Iterable[Place], order: Order, memory: Remembered) -> Choice[Place]:
     """Choose the first place that has refused neither this request nor, lately, others."""
     exhausted = {launch.place for launch in order.past if launch.attempt in order.exhausted}
     in_force = memory.in_force()
-    places = (each for each in every(template) if str(each) not in exhausted)
-    return base_places.choose(((each, in_force.get(each.name) or in_force.get(_QUOTA)) for each in places), order)
+    left = (each for each in places if str(each) not in exhausted)
+    return base_places.choose(((each, in_force.get(each.name) or in_force.get(_QUOTA)) for each in left), order)
 
 
 def learn(launch: Launch, refusal: Refusal | None, memory: Remembered) -> None:

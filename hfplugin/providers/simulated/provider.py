@@ -8,7 +8,7 @@ A group is told to hold less before any machine of it is given back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os.path import dirname, join
+from os.path import dirname
 from typing import TYPE_CHECKING
 
 from hfplugin.clock import Clock
@@ -43,15 +43,18 @@ class SimulatedProvider:
     """Machines of one simulated cloud."""
 
     def __init__(self, settings: SimulatedSettings, context: Context, clock: Clock | None = None) -> None:
-        directory = settings.directory or join(dirname(context.cache.directory), "simulated")
         self._context = context
-        self._directory = directory
-        self.cloud = Cloud(directory, settings, clock or Clock())
+        self._places = settings.places or (places.HERE,)
+        self.cloud = Cloud.of(settings, dirname(context.cache.directory), clock or Clock())
 
     def plan(self, order: Order) -> Plan | Nowhere:
-        template = _extension(order.template)
-        choice = places.choose(template, order, self._context.health.refused)
+        template = typed(order.template)
+        choice = places.choose(self._places_of(template), order, self._context.health.refused)
         return choice.planned(lambda place: self._plan_in(template, order, place))
+
+    def _places_of(self, template: SimulatedTemplate) -> list[places.Place]:
+        """Give the places of a template; one that names none may be launched in every one that there is."""
+        return list(places.every(template, template.places or self._places))
 
     def _plan_in(self, template: SimulatedTemplate, order: Order, place: places.Place) -> Plan:
         count = -(-order.units // place.weight)
@@ -137,24 +140,25 @@ class SimulatedProvider:
             self.cloud.admit("check")
         except ProviderError as error:
             return [Check("cloud", False, str(error), "see the `simulated` section of the configuration")]
-        return [Check("cloud", True, f"in {self._directory}"), *map(self._check_template, templates)]
+        return [Check("cloud", True, f"in {self.cloud.directory}"), *map(self._check_template, templates)]
 
     def _check_template(self, template: Template) -> Check:
         """Try every place, as far as that is possible without a launch."""
         subject = f"template {template.id}"
         order = Order("req-check", 1, template, 1)
         try:
-            extension = _extension(template)
-            for place in places.every(extension):
+            extension = typed(template)
+            tried = self._places_of(extension)
+            for place in tried:
                 self.cloud.require_place(place.name)
                 self._plan_in(extension, order, place)
         except (ProviderError, ConfigurationError) as error:
             return Check(subject, False, str(error), "correct the template, or simulated.places")
-        return Check(subject, True, f"a launch would succeed in {', '.join(extension.places)}")
+        return Check(subject, True, f"a launch would succeed as {', '.join(map(str, tried))}")
 
 
-def _extension(template: Template) -> SimulatedTemplate:
-    """Read the provider's part of a template: typed, with the schema's defaults."""
+def typed(template: Template) -> SimulatedTemplate:
+    """Read the provider's part of a template: typed, with the schema's defaults. Raises ConfigurationError."""
     from hfplugin.providers.base.registry import TemplateExtensionRegistry
 
     try:

@@ -8,6 +8,7 @@ from hfplugin.providers.base.provider import Context, Provider, ProviderSpec
 from hfplugin.providers.simulated.configuration import SimulatedSettings
 
 if TYPE_CHECKING:
+    from hfplugin.providers.base.prices import CostModel
     from hfplugin.providers.simulated.template import SimulatedTemplate
 
 
@@ -15,6 +16,12 @@ def _create(settings: SimulatedSettings, context: Context) -> Provider:
     from hfplugin.providers.simulated.provider import SimulatedProvider
 
     return SimulatedProvider(settings, context)
+
+
+def _costs(settings: SimulatedSettings, context: Context) -> CostModel:
+    from hfplugin.providers.simulated.prices import SimulatedCostModel
+
+    return SimulatedCostModel(context)
 
 
 def _template_type() -> type[Any]:
@@ -38,4 +45,5 @@ SPEC = ProviderSpec(
     create=_create,
     attributes=_attributes,
     tags=_tags,
+    costs=_costs,
 )

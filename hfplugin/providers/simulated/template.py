@@ -15,25 +15,29 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class MachineType(BaseModel):
-    """What a machine of a type has: `nram` is MiB, `weight` the capacity units that it is worth."""
+    """What a machine of a type has: `nram` is MiB, `weight` the capacity units that it is worth.
+
+    `price` is dollars an hour, and not known where none is said.
+    """
 
     model_config = _SECTION
 
     ncpus: Annotated[int, Field(ge=1)]
     nram: Annotated[int, Field(ge=1)]
     weight: Annotated[int, Field(ge=1)] = 1
+    price: Annotated[float, Field(gt=0)] | None = None
 
 
 class SimulatedTemplate(BaseModel):
     """Which machines, where, and from what: one by one, or from a group that replaces what it loses.
 
-    Types are asked for in their order, and of each the places in theirs.
+    Types are asked for in their order, and of each the places in theirs: where none is named, all of the cloud's.
     """
 
     model_config = _SECTION
 
     machine_types: Annotated[dict[Text, MachineType], Field(min_length=1)]
-    places: Annotated[list[Text], Field(min_length=1)] = ["here"]
+    places: list[Text] = []
     source: Literal["machines", "group"] = "machines"
     tags: dict[str, str] = {}
 

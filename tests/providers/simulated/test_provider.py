@@ -38,7 +38,6 @@ def test_what_a_unit_has_at_least_is_what_hostfactory_hears() -> None:
         "ncpus": ["Numeric", "2"],
         "nram": ["Numeric", "4096"],
     }
-    assert extension.places == ["here"]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +47,7 @@ def test_what_a_unit_has_at_least_is_what_hostfactory_hears() -> None:
         {"machineTypes": {}},
         {"machineTypes": {"small": {"ncpus": 0, "nram": 1}}},
         {"machineTypes": {"small": {"ncpus": 1, "nram": 1, "wieght": 2}}},
-        {"machineTypes": MACHINE_TYPES, "places": []},
+        {"machineTypes": MACHINE_TYPES, "places": [""]},
         {"machineTypes": MACHINE_TYPES, "source": "fleet"},
     ],
 )
@@ -68,6 +67,22 @@ def test_types_are_asked_for_in_their_order_and_of_each_the_places(bench: Simula
         ("north/large", 8, 4),
         ("south/large", 8, 4),
     ]
+
+
+@pytest.mark.parametrize(
+    ("places", "asked"), [(("west", "east"), ["west/large", "east/large"]), ((), ["here/large"])]
+)
+def test_a_template_that_names_no_place_is_launched_in_every_one_that_there_is(
+    bench: SimulatedBench, places: tuple[str, ...], asked: list[str]
+) -> None:
+    bench.configure(places=places)
+    anywhere = template(places=[])
+    assert [each.is_ok for each in bench.provider.check([anywhere])] == [True, True]
+    assert bench.provider.check([anywhere])[1].detail == f"a launch would succeed as {', '.join(asked)}"
+    made, past = order(bench, 1, anywhere), list[Launch]()
+    while isinstance(plan := bench.provider.plan(_after(made, past)), Plan):
+        past.append(frozen(bench, _after(made, past), plan))
+    assert [launch.place for launch in past] == asked
 
 
 def _after(made: Order, asked: list[Launch]) -> Order:
@@ -160,9 +175,9 @@ def test_nothing_more_is_said_of_a_machine_that_was_given_back(bench: SimulatedB
     [machine] = brought.ids
     bench.interrupt(machine)
     [notice] = bench.provider.reclaimed(brought.located()).notices
-    assert (notice.kind, notice.ends_at) == (NoticeKind.INTERRUPTION, bench.now() + 60)
+    assert (notice.kind, notice.ends_at) == (NoticeKind.INTERRUPTION, bench.now() + 120)
     released(bench, brought, [machine])
-    bench.advance(100)
+    bench.advance(200)
     assert bench.provider.reclaimed(brought.located()).notices == ()
 
 
@@ -237,6 +252,11 @@ class TestScripts:
         assert len(hostfactory.machines("single", 3)) == 3
         [file] = (hostfactory.state / "simulated/launches").glob("*.json")
         assert len(json.loads(file.read_text())["machines"]) == 3
+
+    def test_a_template_need_not_name_the_places_of_the_settings(self, hostfactory: HostFactory) -> None:
+        self.configure(hostfactory, places=["west"])
+        hostfactory.offer({"templateId": "anywhere", "maxNumber": 1, "machineTypes": MACHINE_TYPES})
+        assert len(hostfactory.machines("anywhere", 1)) == 1
 
     def test_settings_come_from_the_environment_too(self, hostfactory: HostFactory, tmp_path: Path) -> None:
         hostfactory.environment["HFPLUGIN_SIMULATED__DIRECTORY"] = str(tmp_path / "elsewhere")

@@ -76,8 +76,8 @@ class Departure:
         batches = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
         for batch in batches:
             error = self._end(batch)
-            if error is not None and error.code == _WRONG:
-                error = self._end_others(batch, error)
+            while error is not None and error.code == _WRONG and self._let_go(batch, error):
+                error = self._end(batch) if batch else None
             if error is not None and error.kind is ErrorKind.THROTTLED:
                 break
             if error is not None and error.kind is not ErrorKind.TRANSIENT:
@@ -119,12 +119,13 @@ class Departure:
             client.update_auto_scaling_group(AutoScalingGroupName=name_of(self._launch), DesiredCapacity=0)
             self._target = 0
 
-    def _end_others(self, batch: list[Located], error: ProviderError) -> ProviderError | None:
-        """Look again who is a member: one that is not any more fails the whole call. `batch` loses those."""
+    def _let_go(self, batch: list[Located], error: ProviderError) -> bool:
+        """Look again who is a member: one that is not any more fails the whole call.
+
+        `batch` loses those, who end by themselves; True when there were any.
+        """
         self._look(described(self._clients, self._launch))
         absent = [m for m in batch if m.id not in self._members or m.id in error.message]
-        if not absent:
-            return error
         self._release(absent)
         batch[:] = [machine for machine in batch if machine not in absent]
-        return self._end(batch) if batch else None
+        return bool(absent)
