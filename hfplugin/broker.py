@@ -102,7 +102,7 @@ class Broker:
         drained = self._store.marks.drain()
         if drained:
             raise RefusedError(f"no new requests: {drained}; `hfplugin drain off` lets them in again")
-        self._refuse_when_braked(template)
+        self._refuse_beyond_limits(template)
         request_id = new_id(REQUEST_PREFIX)
         with self._store.locks.hold("request", request_id, _WAIT_SECONDS):
             request, note = self._admit(request_id, template, units)
@@ -118,10 +118,16 @@ class Broker:
             raise RefusedError(f"template {template.id}: {reason}")
         return Accepted(request.id, "; ".join(filter(None, (note, summary(request, self._clock.now())))))
 
-    def _refuse_when_braked(self, template: Template) -> None:
-        brake = self._store.brake(self._clock, self._site.settings.requests.max_machines_per_hour)
-        if brake.room() == 0:
-            refusal = RefusedError(f"template {template.id}: {brake.explanation()}")
+    def _refuse_beyond_limits(self, template: Template) -> None:
+        limits = self._site.settings.requests
+        brake = self._store.brake(self._clock, limits.max_machines_per_hour)
+        reason = brake.explanation() if brake.room() == 0 else ""
+        if not reason and limits.max_cost_per_hour is not None:
+            from hfplugin.spending import Spending
+
+            reason = Spending(self._store, self._site, self._clock).refusal(template)
+        if reason:
+            refusal = RefusedError(f"template {template.id}: {reason}")
             self._store.save_reason(template.id, "", str(refusal), int(self._clock.now()))
             raise refusal
 

@@ -14,6 +14,7 @@ from os.path import join
 from hfplugin import __version__
 from hfplugin.errors import ConfigurationError
 from hfplugin.logs import log
+from hfplugin.providers import PRICES_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Sources:
             self.environment.provider_name,
             repr(self.environment.overrides),
             repr(_stamp(machine_types_path(self.environment))),
+            repr(_stamp(prices_path(self.environment))),
             self.config_path,
             self.templates_path,
         ]
@@ -73,7 +75,12 @@ class Catalog:
         from hfplugin.providers.base.registry import ProviderRegistry
 
         data = self._document["settings"]
-        spec = ProviderRegistry.spec(data["provider_type"])
+        try:
+            spec = ProviderRegistry.spec(data["provider_type"])
+        except ConfigurationError as error:
+            # One that an older version compiled does not have the file's name.
+            file = self._document.get("config", "the last good configuration")
+            raise ConfigurationError(f"{file}: {error}") from error
         return Settings(
             provider_type=data["provider_type"],
             provider=_section(spec.config_type, data["provider"]),
@@ -132,6 +139,11 @@ def load_last_good(environment: Environment) -> tuple[Compiled, str]:
 def machine_types_path(environment: Environment) -> str:
     """Where a refreshed table of machine types lies, when an administrator has fetched one."""
     return join(environment.state_dir, "cache", "machine-types.json")
+
+
+def prices_path(environment: Environment) -> str:
+    """Where the prices lie that were asked for: templates tell HostFactory what they cost."""
+    return join(environment.state_dir, "cache", PRICES_FILE)
 
 
 def kept_log_level(environment: Environment) -> str:

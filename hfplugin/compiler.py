@@ -7,6 +7,7 @@ key, the fault and, for an unknown key, the nearest known one.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
@@ -14,18 +15,27 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from hfplugin import document, templates
-from hfplugin.catalog import Compiled, Sources, machine_types_path
+from hfplugin.catalog import Compiled, Sources, machine_types_path, prices_path
 from hfplugin.config import LoggingSettings, RequestSettings, Settings, camel, is_blank
+from hfplugin.environment import Environment
 from hfplugin.errors import ConfigurationError
 from hfplugin.faults import Fault, found, refusal, slip_of, unknown
+from hfplugin.model import Template
 from hfplugin.providers import DEFAULT_TYPE
-from hfplugin.providers.base.provider import ProviderSpec
+from hfplugin.providers.base.cache import Cache
+from hfplugin.providers.base.health import Health
+from hfplugin.providers.base.prices import PriceBook, readable_offers, unit_cost
+from hfplugin.providers.base.provider import Context, ProviderSpec
 from hfplugin.providers.base.registry import ProviderRegistry
 from hfplugin.templates import offer, read_templates
 
 _SUCCESS = "Get available templates success."
 
 _PREFIX = "HFPLUGIN_"
+
+# HostFactory's attribute, and its words for a price of which every begun part of an hour is paid for its part.
+_PRICE = "priceInfo"
+_BY_THE_HOUR = "price:{:.4g},billingTimeUnitType:prorated_hour,billingTimeUnitNumber:1,billingRoundoffType:unit"
 
 # Sections that every provider type has.
 _SECTIONS: dict[str, Any] = {"requests": RequestSettings, "logging": LoggingSettings, "installation": str}
@@ -36,14 +46,38 @@ def compile_sources(sources: Sources) -> Compiled:
     settings, warnings = read_settings(sources.config_path, sources.config, sources.environment.overrides)
     refreshed = machine_types_path(sources.environment)
     templates, passed_on = read_templates(sources.templates_path, sources.templates, settings, refreshed)
+    if os.path.exists(prices_path(sources.environment)):
+        templates = _priced(templates, settings, sources.environment)
     answer = {"templates": [offer(template) for template in templates], "message": _SUCCESS}
     rest = {
         "settings": asdict(settings),
         "templates": [template._asdict() for template in templates],
         "warnings": [*warnings, *passed_on],
+        "config": sources.config_path,
     }
     said = json.dumps(answer, ensure_ascii=False).encode() + b"\n"
     return Compiled(sources.key, said, json.dumps(rest).encode(), settings.logging.level)
+
+
+def _priced(templates: list[Template], settings: Settings, environment: Environment) -> list[Template]:
+    """Give the templates with what HostFactory's rank may go by: what a unit of each costs, as far as it is known.
+
+    A template that says its price itself keeps it.
+    """
+    make = ProviderRegistry.spec(settings.provider_type).costs
+    if make is None:
+        return templates
+    cache = Cache(os.path.dirname(prices_path(environment)))
+    health = Health(os.path.join(environment.state_dir, "health"))
+    model = make(settings.provider, Context(environment.provider_name, settings.installation, cache, health))
+    prices = PriceBook(cache).prices()
+    costs = [unit_cost(readable_offers(model, template), prices) for template in templates]
+    return [
+        template
+        if most is None or _PRICE in {**template.attributes, **template.passthrough}
+        else template._replace(attributes={**template.attributes, _PRICE: ["String", _BY_THE_HOUR.format(most)]})
+        for template, most in zip(templates, costs, strict=True)
+    ]
 
 
 def read_settings(path: str, content: bytes, overrides: Iterable[tuple[str, str]]) -> tuple[Settings, list[str]]:
@@ -55,11 +89,12 @@ def read_settings(path: str, content: bytes, overrides: Iterable[tuple[str, str]
     faults = [Fault(key, unknown(key, known)) for key in raw if key not in known]
     laid, variables = _overridden(raw, overrides, sections, warnings)
     values: dict[str, Any] = {}
-    for name, kind in sections.items():
-        try:
-            values[name] = TypeAdapter(kind).validate_python(_given(laid.get(name), kind))
-        except ValidationError as error:
-            faults += found(error, name, _keys(kind))
+    with ProviderRegistry.validation(spec.provider_type):
+        for name, kind in sections.items():
+            try:
+                values[name] = TypeAdapter(kind).validate_python(_given(laid.get(name), kind))
+            except ValidationError as error:
+                faults += found(error, name, kind)
     in_file = [fault for fault in faults if fault.key not in variables]
     if in_file:
         raise refusal(path, in_file)
@@ -79,9 +114,12 @@ def own_form(path: str, content: bytes) -> tuple[dict[str, Any], list[str]]:
         return raw, []
     convert = ProviderRegistry.spec(DEFAULT_TYPE).convert
     # A file of ours that says everything but this would pass for one of IBM's with nothing in it.
-    ours = [key for key in raw if key in (DEFAULT_TYPE, *_SECTIONS) or slip_of(key, ["providerType"])]
-    if ours or convert is None:
-        raise ConfigurationError(f'{path}: providerType is missing: add "providerType": "{DEFAULT_TYPE}"')
+    known = ProviderRegistry.known()
+    types = [key for key in raw if key in known]
+    ours = [key for key in raw if key in _SECTIONS or slip_of(key, ["providerType"])]
+    if types or ours or convert is None:
+        meant = " or ".join(f'"{name}"' for name in types or [DEFAULT_TYPE])
+        raise ConfigurationError(f'{path}: providerType is missing: add "providerType": {meant}')
     try:
         return convert(raw)
     except ConfigurationError as error:

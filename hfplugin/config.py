@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 
 
 def camel(name: str) -> str:
@@ -29,7 +29,10 @@ SECTION: dict[str, Any] = {"alias_generator": camel, "extra": "forbid"}
 
 @dataclass(frozen=True)
 class RequestSettings:
-    """How long things may take (seconds), how much may be launched, how long records are kept (days)."""
+    """How long things may take (seconds), how much may be launched, how long records are kept (days).
+
+    `max_cost_per_hour` is in the currency of the provider's prices.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = SECTION
 
@@ -37,6 +40,7 @@ class RequestSettings:
     pending_timeout_seconds: Annotated[int, Ge(1)] = 600
     unclaimed_timeout_seconds: Annotated[int, Ge(1)] = 900
     max_machines_per_hour: Annotated[int, Ge(1)] | None = None
+    max_cost_per_hour: Annotated[float, Gt(0)] | None = None
     history_days: Annotated[int, Ge(1)] = 7
 
 

@@ -24,7 +24,8 @@ _RETRY_SECONDS = 0.02
 
 
 class Locks:
-    """The locks of one state directory. Take them in the order template, return, request, group, brake."""
+    """The locks of one state directory. Take them in the order template, return, request, group, spending,
+    brake."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,8 @@ def code() -> str:
 
 
 def default_of(field: Field[Any]) -> Any:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
     assert field.default is not MISSING
     return list(field.default) if isinstance(field.default, tuple) else field.default
 
@@ -357,6 +360,7 @@ def strings(path: Path) -> Iterator[str]:
             yield node.value
 
 
+@cache
 def said() -> list[str]:
     return [text for path in PACKAGE for text in strings(path)] + [path.read_text() for path in SCRIPTS]
 

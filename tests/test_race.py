@@ -197,3 +197,19 @@ def test_no_call_waits_long_for_what_another_call_holds(hostfactory: HostFactory
             hostfactory.call(verb, message)
             assert time.monotonic() - began < usual + _WAIT_SECONDS, verb
     assert len(machine_ids(ended(hostfactory, [request_id]))) == 1
+
+
+def test_demands_at_once_stay_under_the_ceiling(
+    anywhere: HostFactory, emulator: Emulator, subnets: list[str]
+) -> None:
+    """Without locks fewer may come than there is room for: then both of two that collide stand back."""
+    emulator.configure(prices={f"{REGION}/m5.large": 0.1})
+    section = {"region": REGION, "endpointUrl": emulator.url}
+    anywhere.configure({"providerType": "aws", "aws": section, "requests": {"maxCostPerHour": 0.5}})
+    anywhere.offer(template(subnets[0]))
+    answers = at_once(anywhere, [("requestMachines", demand("small", 2))] * 10)
+    assert all("maxCostPerHour" in answer.message for answer in answers if answer.status)
+    assert len(alive(emulator)) <= 5
+    accepted = [answer.document["requestId"] for answer in answers if not answer.status]
+    ended(anywhere, accepted)
+    assert len(alive(emulator)) == 5

@@ -169,6 +169,48 @@ def reset() -> None:
     _for_people(forget)
 
 
+@cli.group(invoke_without_command=True, short_help="Show what machines cost by the hour.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.pass_context
+def costs(context: click.Context, as_json: bool) -> None:
+    """Show what runs and is being launched at the prices that are known, by template, and the ceiling.
+
+    Estimates: what is billed only the cloud knows. Reads the state only: the cloud is not asked.
+    """
+    from hfplugin.cli import costs as spent
+
+    def show(environment: Environment) -> int:
+        found = spent.collect(environment)
+        if as_json:
+            click.echo(json.dumps(found, indent=2))
+        else:
+            spent.show(found)
+        return 0
+
+    if context.invoked_subcommand is None:
+        _for_people(show)
+
+
+# By another function's name: `machine-types refresh` has the other.
+@costs.command("refresh", short_help="Ask for every price anew.")
+def refresh_prices() -> None:
+    """Ask the cloud for the price of everything that templates may buy and of what runs.
+
+    Exit status: 0 when the cloud has answered, also when it has no price of something.
+    """
+    from hfplugin.cli import costs as spent
+    from hfplugin.wording import counted
+
+    def fetch(environment: Environment) -> int:
+        known, unknown = spent.refresh(environment)
+        click.echo(f"{counted(known, 'price')} known")
+        for product in unknown:
+            click.echo(f"no price of {product}")
+        return 0
+
+    _for_people(fetch)
+
+
 @cli.command(short_help="Print what was counted, for a monitoring system.")
 @click.option(
     "--write", "path", is_flag=False, flag_value="", metavar="[FILE]", help="Write FILE, or the state's, instead."

@@ -13,9 +13,12 @@ from rich.text import Text
 
 from hfplugin.environment import Environment
 from hfplugin.errors import InputError
-from hfplugin.model import Launch, Machine, Refusal, Request
+from hfplugin.model import Launch, Machine, Refusal, Request, Result
 from hfplugin.store import REQUEST_PREFIX, FileStore, is_id
 from hfplugin.wording import summary
+
+# What a record says of a machine that has ended as it was asked to: no failure, though its result is one.
+_RETURNED = "returned"
 
 
 def collect(environment: Environment, request_id: str) -> dict[str, Any]:
@@ -102,8 +105,10 @@ def _told(launch: dict[str, Any]) -> Iterable[str]:
 
 def _known(machine: dict[str, Any]) -> Iterable[str]:
     yield " ".join(filter(None, (machine["name"], machine["machineType"], machine["zone"])))
-    yield f"{machine['state']}, {machine['result']}" + (machine["returnId"] and f", {machine['returnId']}")
-    if machine["message"]:
+    has_failed = machine["result"] == Result.FAIL and machine["message"] != _RETURNED
+    said = [machine["state"], machine["result"] if has_failed or not machine["returnId"] else ""]
+    yield ", ".join(filter(None, [*said, machine["returnId"] and f"returned by {machine['returnId']}"]))
+    if machine["message"] not in ("", _RETURNED):
         yield machine["message"]
 
 

@@ -7,34 +7,69 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
 from hfplugin.environment import Environment
-from hfplugin.errors import ConfigurationError, HFPluginError
+from hfplugin.errors import ConfigurationError, HFPluginError, ProviderError
 from hfplugin.files import make_directory
+from hfplugin.logs import log
+from hfplugin.providers.base.prices import PriceBook, readable_offers, unit_cost
 from hfplugin.providers.base.provider import Check
+from hfplugin.providers.base.registry import ProviderRegistry
 from hfplugin.site import ConfiguredSite
 from hfplugin.store import FileStore
+from hfplugin.wording import counted
 
 
 def collect(environment: Environment) -> list[Check]:
-    """Try everything that does not depend on something that has failed."""
+    """Try everything that does not depend on something that has failed; a traceback goes to the log."""
     checks = list(_directories(environment))
+    log.start(environment.log_file, environment.log_level or "INFO", verb="check", pid=os.getpid())
     site = ConfiguredSite(environment, FileStore(environment.state_dir), is_strict=True)
     try:
-        warnings = site.catalog.warnings
-        checks.append(
-            Check("configuration", True, f"{len(site.templates)} templates of {site.settings.provider_type}")
-        )
-        checks += [Check("warning", True, warning) for warning in warnings]
+        warnings = [*ProviderRegistry.warnings(), *site.catalog.warnings]
+        found = f"{counted(len(site.templates), 'template')} of {site.settings.provider_type}"
     except ConfigurationError as error:
-        return [*checks, Check("configuration", False, str(error), "correct the file or variable that is named")]
+        remedy = "correct the file, variable or package that is named"
+        return [*checks, Check("configuration", False, str(error), remedy)]
+    checks += [Check("configuration", True, found), *(Check("warning", True, warning) for warning in warnings)]
+    return [*checks, *_provider(site)]
+
+
+def _provider(site: ConfiguredSite) -> list[Check]:
     try:
-        return [*checks, *site.provider.check(site.templates)]
+        return [*site.provider.check(site.templates), *_prices(site)]
+    except ConfigurationError as error:
+        return [Check("provider", False, str(error), "correct the setting or package that is named")]
     except HFPluginError as error:
-        return [*checks, Check("provider", False, str(error), "see the settings and the state directory")]
+        return [Check("provider", False, str(error), "see the settings and the state directory")]
+
+
+def _prices(site: ConfiguredSite) -> Iterator[Check]:
+    """Ask for the prices that a ceiling needs, template by template."""
+    if site.settings.requests.max_cost_per_hour is None:
+        return
+    model = site.costs
+    if model is None:
+        yield Check(
+            "prices", False, f"{site.settings.provider_type} knows none", "take requests.maxCostPerHour out"
+        )
+        return
+    offers = {template.id: readable_offers(model, template) for template in site.templates}
+    wanted = {offer.product for each in offers.values() for offer in each}
+    try:
+        prices = PriceBook(site.context.cache).ask(model, wanted, time.time())
+    except ProviderError as error:
+        yield Check("prices", False, str(error), "grant the right to ask for prices; see `hfplugin health`")
+        return
+    for template_id, offered in offers.items():
+        most = unit_cost(offered, prices)
+        said = "no price is known" if most is None else f"a unit costs {most:.4g} an hour at the most"
+        remedy = "give the price in the provider's section, or take requests.maxCostPerHour out"
+        yield Check(f"price of template {template_id}", most is not None, said, "" if most is not None else remedy)
 
 
 def _directories(environment: Environment) -> Iterator[Check]:

@@ -31,11 +31,6 @@ Environment = dict[str, Any]
 StartResponse = Callable[..., Any]
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
-_XML = "text/xml;charset=UTF-8"
-_JSON = "application/x-amz-json-1.1"
-
-# The services that speak XML; the others speak JSON.
-_QUERY = ("ec2", "autoscaling", "sts", "iam")
 
 # What a dry run of these says depends on their parameters; they refuse it by themselves. Of the others it checks
 # the permission, which everybody has here. Source: the parameter DryRun in EC2's API reference.
@@ -157,7 +152,8 @@ class Front:
                 raise dry_run()
             reply: Reply = operation(region, params)
             call.has_acted = True
-            return Response(protocol(asked.service).answer(asked.action, reply), mimetype=_XML)
+            speaks = protocol(asked.service)
+            return Response(speaks.answer(asked.action, reply), mimetype=speaks.media_type)
 
     def _region(self, asked: _Asked, call: Call, environ: Environment) -> Region:
         """Give the region that is asked. No such region: no such host."""
@@ -218,10 +214,8 @@ def _texts(value: Any) -> list[str]:
 
 
 def _refusal(asked: _Asked, error: ServiceError) -> Response:
-    if asked.service in _QUERY:
-        return Response(protocol(asked.service).refusal(error), status=error.status, mimetype=_XML)
-    answer = json.dumps({"__type": error.code, "message": error.message})
-    return Response(answer, status=error.status, mimetype=_JSON)
+    speaks = protocol(asked.service)
+    return Response(speaks.refusal(error), status=error.status, mimetype=speaks.media_type)
 
 
 def _hang_up(environ: Environment) -> NoReturn:

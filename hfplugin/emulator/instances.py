@@ -12,7 +12,7 @@ from hfplugin.emulator.capacity import SPOT
 from hfplugin.emulator.clock import moment
 from hfplugin.emulator.description import describe
 from hfplugin.emulator.errors import ServiceError, malformed
-from hfplugin.emulator.wire import Written, protocol
+from hfplugin.emulator.wire import Written, query
 
 if TYPE_CHECKING:
     from hfplugin.emulator.maintenance import ScheduledEvent
@@ -254,7 +254,7 @@ class Instances:
     def written(self, instance: Instance) -> Written:
         """Give the machine as answers have it, written once for as long as nothing changes."""
         if instance.written is None:
-            instance.written = protocol("ec2").element("Instance", describe(instance))
+            instance.written = query("ec2").element("Instance", describe(instance))
         return instance.written
 
 

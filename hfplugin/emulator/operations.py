@@ -13,6 +13,7 @@ from hfplugin.emulator.api import (
     instances,
     launch_templates,
     machine_types,
+    prices,
     reservations,
     spot_fleets,
     spot_requests,
@@ -40,7 +41,8 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
         **volumes.OPERATIONS,
     },
     "autoscaling": {**auto_scaling.OPERATIONS, **auto_scaling_members.OPERATIONS},
+    "pricing": prices.OPERATIONS,
 }
 
-# The services of which moto answers nothing: its groups know nothing of the emulator's machines.
-OWNED = frozenset({"autoscaling"})
+# The services of which moto answers nothing: its groups know nothing of our machines, and prices it has none.
+OWNED = frozenset({"autoscaling", "pricing"})

@@ -1,4 +1,4 @@
-"""AWS's query protocols, served: parameters in, XML out, after botocore's own service models.
+"""AWS's protocols, served after botocore's own service models: the query protocols' XML, and JSON.
 
 Reading is moto's. Writing is ours, because an answer of a thousand instances has to be quick: writers are
 made once for each shape, and an element that was written before (`Written`) is put in as it is.
@@ -7,10 +7,11 @@ made once for each shape, and an element that was written before (`Written`) is 
 from __future__ import annotations
 
 import base64
+import json
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -32,8 +33,10 @@ class Written(str):
     __slots__ = ()
 
 
-class Protocol:
-    """One service's way of asking and answering."""
+class QueryProtocol:
+    """Forms in, XML out."""
+
+    media_type = "text/xml;charset=UTF-8"
 
     def __init__(self, service: str) -> None:
         self._model = get_service_model(service)
@@ -47,7 +50,7 @@ class Protocol:
         self.actions = frozenset(self._model.operation_names)
 
     def read(self, action: str, form: dict[str, str]) -> Params:
-        """Give a call's parameters under the names of botocore's model; what the model lacks is left out."""
+        """Give a call's parameters; what the model lacks is left out."""
         parser = EC2QueryParser if self._is_ec2 else QueryParser
         request: Any = {"values": MultiDict(form)}
         try:
@@ -137,10 +140,42 @@ class Protocol:
         return write
 
 
+class JsonProtocol:
+    """JSON in and out, which needs no model."""
+
+    media_type = "application/x-amz-json-1.1"
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    @cached_property
+    def actions(self) -> frozenset[str]:
+        return frozenset(get_service_model(self._service).operation_names)
+
+    def read(self, action: str, form: dict[str, Any]) -> Params:
+        return dict(form)
+
+    def answer(self, action: str, reply: Reply) -> str:
+        return json.dumps(reply)
+
+    def refusal(self, error: ServiceError) -> str:
+        return json.dumps({"__type": error.code, "message": error.message})
+
+
+# The services that speak XML; the others speak JSON.
+_QUERY = ("ec2", "autoscaling", "sts", "iam")
+
+
 @cache
-def protocol(service: str) -> Protocol:
-    """Give the protocol of ec2 or autoscaling."""
-    return Protocol(service)
+def query(service: str) -> QueryProtocol:
+    """Give the protocol of a service that speaks XML."""
+    return QueryProtocol(service)
+
+
+@cache
+def protocol(service: str) -> QueryProtocol | JsonProtocol:
+    """Give the protocol of any service."""
+    return query(service) if service in _QUERY else JsonProtocol(service)
 
 
 def _name(shape: Any, default: str) -> str:

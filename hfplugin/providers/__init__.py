@@ -1,4 +1,4 @@
-"""The provider layer; here only the names of the built-in providers, which every call needs."""
+"""The provider layer; here only names that every call needs: the built-in providers', and the file of prices'."""
 
 # provider type -> "module:attribute" of its ProviderSpec; imported at first use only.
 BUILT_IN = {
@@ -8,3 +8,6 @@ BUILT_IN = {
 
 # The kind whose configuration files may lack `providerType`: those of IBM's own AWS plug-in do.
 DEFAULT_TYPE = "aws"
+
+# The prices that were asked for (see base/prices.py), in the cache's directory: templates tell them.
+PRICES_FILE = "prices.json"

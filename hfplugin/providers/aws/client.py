@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials, ReadOnlyCredentials
     from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_pricing import PricingClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
@@ -144,6 +145,11 @@ class Clients:
 
     def ssm(self, region: str) -> SSMClient:
         client: SSMClient = self._client("ssm", region, _READ_ATTEMPTS)
+        return client
+
+    def pricing(self, region: str) -> PricingClient:
+        """Give the client for the price list, which few regions serve."""
+        client: PricingClient = self._client("pricing", region, _READ_ATTEMPTS)
         return client
 
     def sqs(self, region: str) -> SQSClient:

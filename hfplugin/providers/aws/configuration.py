@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
 from hfplugin.config import SECTION
 
@@ -15,7 +15,8 @@ class AWSSettings:
     """How to reach AWS. Empty texts mean: as the standard AWS files and variables say.
 
     `endpoint_url` serves every AWS service. Time-outs are seconds: a dead region should cost a poll little, and
-    a launch of 500 machines must be able to answer.
+    a launch of 500 machines must be able to answer. `prices` are what machine types cost on demand by the hour,
+    where an agreement has others than the price list.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = SECTION
@@ -34,3 +35,4 @@ class AWSSettings:
     count_threads: bool = False
     interruption_queue_url: str = ""
     return_on_rebalance: bool = False
+    prices: dict[str, Annotated[float, Gt(0)]] = field(default_factory=dict)

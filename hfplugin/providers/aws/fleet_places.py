@@ -80,9 +80,7 @@ def every(clients: Clients, template: AWSTemplate, has_layers: bool = True) -> I
 
 def machine_types(template: AWSTemplate, place: Place) -> dict[str, int]:
     """Give the types of a place with their weights: the top-up on demand may have types of its own."""
-    if place.price_type == ON_DEMAND and template.is_spot:
-        return template.vm_types_on_demand or template.machine_types
-    return template.machine_types
+    return template.on_demand_types if place.price_type == ON_DEMAND else template.machine_types
 
 
 def overrides(template: AWSTemplate, place: Place, price_key: str) -> list[dict[str, Any]]:

@@ -42,11 +42,15 @@ class AWSProvider:
         self._context = context
         self._settings = settings
         self._clients = Clients(
-            settings, context.provider_name, context.cache, context.health, lambda: _regions(context.templates())
+            settings,
+            context.provider_name,
+            context.cache,
+            context.health,
+            lambda: regions_named(context.templates()),
         )
 
     def plan(self, order: Order) -> Plan | Nowhere:
-        extension = _extension(order.template)
+        extension = typed(order.template)
         return self._handler(extension.service).plan(extension, order)
 
     def launch(self, launch: Launch, user_data: str) -> Outcome:
@@ -118,7 +122,7 @@ class AWSProvider:
     def _check_template(self, template: Template) -> Check:
         """Try a launch in every subnet and of every type, and name those that would fail."""
         subject = f"template {template.id}"
-        extension = _extension(template)
+        extension = typed(template)
         order = Order(request_id="req-check", attempt=1, template=template, units=1)
         handler = self._handler(extension.service)
         places: list[str] = []
@@ -140,13 +144,15 @@ class AWSProvider:
         return Check(subject, True, f"a launch would succeed in {', '.join(places)}")
 
 
-def _regions(templates: Sequence[Template]) -> Iterator[str]:
+def regions_named(templates: Sequence[Template]) -> Iterator[str]:
+    """Give the regions that templates name beside the home region."""
     for template in templates:
         if template.provider_type == "aws":
-            yield from _extension(template).region_overrides
+            yield from typed(template).region_overrides
 
 
-def _extension(template: Template) -> AWSTemplate:
+def typed(template: Template) -> AWSTemplate:
+    """Give AWS's part of a template. ConfigurationError when it is another version's, and not valid in this."""
     from hfplugin.providers.base.registry import TemplateExtensionRegistry
 
     try:

@@ -43,6 +43,7 @@ OPERATIONS = (
     "DescribeSpotFleetRequestHistory",
     "DescribeSpotFleetRequests",
     "DescribeSpotInstanceRequests",
+    "DescribeSpotPriceHistory",
     "DescribeSubnets",
     "GetInstanceTypesFromInstanceRequirements",
     "ModifyFleet",

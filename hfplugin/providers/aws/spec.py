@@ -12,12 +12,19 @@ from hfplugin.providers.base.provider import Context, Provider, ProviderSpec
 
 if TYPE_CHECKING:
     from hfplugin.providers.aws.template import AWSTemplate
+    from hfplugin.providers.base.prices import CostModel
 
 
 def _create(settings: AWSSettings, context: Context) -> Provider:
     from hfplugin.providers.aws.provider import AWSProvider
 
     return AWSProvider(settings, context)
+
+
+def _costs(settings: AWSSettings, context: Context) -> CostModel:
+    from hfplugin.providers.aws.pricing import AWSCostModel
+
+    return AWSCostModel(settings, context)
 
 
 def _template_type() -> type[Any]:
@@ -119,4 +126,5 @@ SPEC = ProviderSpec(
     without_effect=_without_effect,
     convert=_convert,
     refresh=_refresh,
+    costs=_costs,
 )

@@ -131,6 +131,11 @@ class AWSTemplate(BaseModel):
         return (self.vm_types or single) if self.is_spot else (single or self.vm_types)
 
     @property
+    def on_demand_types(self) -> dict[str, int]:
+        """The types, with their weights, of what is bought on demand: beside spot it may have types of its own."""
+        return (self.vm_types_on_demand if self.is_spot else {}) or self.machine_types
+
+    @property
     def is_one_type(self) -> bool:
         """True also when only the launch template says the type."""
         types = self.machine_types | self.vm_types_on_demand

@@ -65,7 +65,7 @@ def test_every_region_has_the_same_endpoints_as_with_the_full_files(small: Sessi
     partitions = full.get_available_partitions()
     regions = [r for p in partitions for r in full.get_available_regions("ec2", p)]
     assert len(regions) > 30
-    for service in service_models.SERVICES:
+    for service in (*service_models.SERVICES, "pricing"):  # of which the files' endpoints say nothing that is used
         for region in regions:
             assert _endpoint(small, service, region) == _endpoint(full, service, region), (service, region)
 
