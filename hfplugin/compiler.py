@@ -22,6 +22,7 @@ from hfplugin.errors import ConfigurationError
 from hfplugin.faults import Fault, found, refusal, slip_of, unknown
 from hfplugin.model import Template
 from hfplugin.providers import DEFAULT_TYPE
+from hfplugin.providers.base.boundary import BoundedCosts
 from hfplugin.providers.base.cache import Cache
 from hfplugin.providers.base.health import Health
 from hfplugin.providers.base.prices import PriceBook, readable_offers, unit_cost
@@ -69,7 +70,8 @@ def _priced(templates: list[Template], settings: Settings, environment: Environm
         return templates
     cache = Cache(os.path.dirname(prices_path(environment)))
     health = Health(os.path.join(environment.state_dir, "health"))
-    model = make(settings.provider, Context(environment.provider_name, settings.installation, cache, health))
+    context = Context(environment.provider_name, settings.installation, cache, health)
+    model = BoundedCosts(make(settings.provider, context))
     prices = PriceBook(cache).prices()
     costs = [unit_cost(readable_offers(model, template), prices) for template in templates]
     return [

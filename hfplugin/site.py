@@ -104,10 +104,11 @@ class ConfiguredSite:
     @property
     def costs(self) -> CostModel | None:
         """What the provider's machines cost, None where it does not know."""
+        from hfplugin.providers.base.boundary import BoundedCosts
         from hfplugin.providers.base.registry import ProviderRegistry
 
         make = ProviderRegistry.spec(self.settings.provider_type).costs
-        return make(self.settings.provider, self.context) if make else None
+        return BoundedCosts(make(self.settings.provider, self.context)) if make else None
 
     @property
     def templates(self) -> list[Template]:

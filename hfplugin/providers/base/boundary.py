@@ -6,12 +6,13 @@ traceback, and becomes what the core can account for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from hfplugin.errors import ErrorKind, HFPluginError, ProviderError
 from hfplugin.logs import log
 from hfplugin.model import Launch, LaunchState, Refusal, Template
+from hfplugin.providers.base.prices import CostModel, Offer, Prices, Product
 from hfplugin.providers.base.provider import (
     Check,
     Found,
@@ -112,6 +113,21 @@ class Bounded:
                 return self._provider.check(templates)
         except HFPluginError as error:
             return [Check("provider", False, str(error), _REMEDY)]
+
+
+class BoundedCosts:
+    """A cost model that keeps the promise of what it raises."""
+
+    def __init__(self, model: CostModel) -> None:
+        self._model = model
+
+    def offers(self, template: Template) -> Collection[Offer]:
+        with _bounded("offers"):
+            return self._model.offers(template)
+
+    def ask(self, products: Collection[Product], now: float) -> Prices:
+        with _bounded("ask"):
+            return self._model.ask(products, now)
 
 
 @contextmanager

@@ -79,10 +79,10 @@ class CostModel(Protocol):
 
 
 def readable_offers(model: CostModel, template: Template) -> Collection[Offer]:
-    """Give what a template may buy; nothing when it cannot be read, as with a file that it names and is gone."""
+    """Give what a template may buy; nothing when that cannot be said, as with a file that it names and is gone."""
     try:
         return model.offers(template)
-    except ConfigurationError:
+    except (ConfigurationError, ProviderError):
         return ()
 
 

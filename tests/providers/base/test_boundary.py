@@ -14,7 +14,8 @@ from world import World
 
 from hfplugin.errors import ConfigurationError, ErrorKind, ProviderError, RefusedError
 from hfplugin.model import Launch, LaunchState, RequestStatus
-from hfplugin.providers.base.boundary import Bounded
+from hfplugin.providers.base.boundary import Bounded, BoundedCosts
+from hfplugin.providers.base.prices import readable_offers
 from hfplugin.providers.base.provider import Order, Provider
 
 LAUNCH = Launch(1, "token", "api", "region", "account", "the place", {}, 1, 0.0)
@@ -159,3 +160,11 @@ def test_with_any_other_fault_everything_is_accounted_for_and_given_back_in_the_
     breaking(world)
     world.poll_return(return_id)
     assert not world.cloud.alive
+
+
+def test_a_cost_model_has_its_boundary_too() -> None:
+    model = BoundedCosts(Raising(KeyError("nodes")))
+    for ask in (lambda: model.offers(template()), lambda: model.ask([], 0.0)):
+        with pytest.raises(ProviderError, match="a fault of the provider's, in"):
+            ask()
+    assert readable_offers(model, template()) == ()
