@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,11 @@ class SimulatedBench(Bench):
         self.context = Context(
             "prod1", "installation1", Cache(str(root / "cache")), Health("", self.clock.clock), tuple
         )
-        self.template = template(source=source)
+        self.template = template(source=source)._replace(tags={"team": "blue"})
         self.group_template = template("group", source="group")
+        weighty = {"large": {**MACHINE_TYPES["large"], "weight": 3}}
+        self.weighted_template = template("weighty", source=source, machineTypes=weighty)
+        self.bad_template = template("bad", source=source, machineTypes={})
         self._make = make
         self._settings = SimulatedSettings(**{"boot_seconds": 5.0, **settings})
 
@@ -85,13 +89,17 @@ class SimulatedBench(Bench):
         self.configure(lost_answer_share=1.0)
 
     def cut_off(self) -> None:
-        self.configure(outage_share=1.0)
+        self.cloud.cut_off()
 
     def end(self, machine_id: str) -> None:
-        self.cloud.take(machine_id, self.clock())
+        self.cloud.end(machine_id)
 
     def interrupt(self, machine_id: str) -> None:
-        self.cloud.take(machine_id, self.clock() + 60)
+        self.cloud.interrupt(machine_id)
 
     def protect(self, machine_id: str) -> None:
         self.cloud.protect(machine_id)
+
+    def tags(self, machine_id: str) -> Mapping[str, str]:
+        [(launched, _)] = self.cloud.machines([machine_id]).values()
+        return launched.tags

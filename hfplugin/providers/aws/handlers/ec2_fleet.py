@@ -135,8 +135,10 @@ class EC2Fleet:
         """Give the machines that the fleet holds.
 
         One that is over, or fulfilled and stopped or not maintained, is settled, unless the list of its machines
-        still lags behind it.
+        still lags behind it. An instant fleet, of which AWS lists no machines, has brought all it ever will.
         """
+        if launch.params["Call"]["Type"] == "instant":
+            return Outcome(LaunchState.SETTLED, resource_id=launch.resource_id, account=launch.account)
         try:
             described = self._described(launch, launch.resource_id)
         except ProviderError as error:

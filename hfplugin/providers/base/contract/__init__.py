@@ -15,7 +15,7 @@ import pytest
 
 # So that a broken promise shows the values that broke it. pytest has to be told before it imports them.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{part}" for part in ("bench", "launches", "machines", "sources", "outages"))
+    *(f"{__name__}.{part}" for part in ("bench", "processes", "launches", "machines", "sources", "outages"))
 )
 
 from hfplugin.providers.base.contract.bench import Bench  # noqa: E402  see above
