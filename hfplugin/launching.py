@@ -87,13 +87,15 @@ class Launching:
         plan = self._site.provider.plan(self._order(request, request.shortfall))
         if isinstance(plan, Nowhere):
             return plan
+        least = plan.machines if request.template.all_or_nothing else 1
         allowed = self._spending.granted(request.template, plan)
-        if not allowed:
+        if allowed < least:
             return self._held(request, _TOO_DEAR, self._spending.explanation(request.template), now)
         granted = self._brake.book(allowed, now)
         if granted == plan.machines:
             return plan
-        if not granted:
+        if granted < least:
+            self._brake.give_back(granted, now)
             return self._held(request, _BRAKED, self._brake.explanation(), now)
         smaller: Plan | Nowhere = Nowhere()
         try:

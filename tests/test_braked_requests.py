@@ -111,3 +111,12 @@ def test_without_a_limit_nothing_is_written(tmp_path: Path) -> None:
     world = World(tmp_path / "state", [template()])
     world.ask(1000)
     assert not (world.root / "launched.json").exists()
+
+
+def test_all_or_nothing_launches_nothing_where_the_brake_lets_a_part_through(world: World) -> None:
+    world.site.templates = [each._replace(all_or_nothing=True) for each in world.site.templates]
+    world.ask(4)
+    request = world.poll(world.ask(9))
+    assert (request.status, request.launches) == (RequestStatus.COMPLETE_WITH_ERROR, ())
+    assert room(world) == LIMIT - 4
+    assert len(world.cloud.alive) == 4

@@ -191,3 +191,11 @@ def test_what_has_no_price_is_not_asked_for_by_every_call(world: Priced) -> None
     world.clock.advance(3601)
     world.poll(world.ask(1))
     assert len(world.costs.asked) == 2
+
+
+def test_all_or_nothing_buys_nothing_where_there_is_room_for_a_part(world: Priced) -> None:
+    world.site.templates = [each._replace(all_or_nothing=True) for each in world.site.templates]
+    request = world.poll(world.ask(5))
+    assert (request.status, request.launches) == (RequestStatus.COMPLETE_WITH_ERROR, ())
+    assert "requests.maxCostPerHour is 10" in world.said(request)
+    assert not world.cloud.machines
