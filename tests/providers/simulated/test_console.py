@@ -34,7 +34,7 @@ def hostfactory(tmp_path: Path) -> HostFactory:
 def example() -> dict[str, Any]:
     """Give the suite's file as README shows it for this provider."""
     fenced = re.findall(r"^```json\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    [text] = [text for text in fenced if "$CONSOLE" in text]
+    [text] = [text for text in fenced if "hfplugin.providers.simulated list" in text]
     settings: dict[str, Any] = json.loads(text)
     return settings
 
@@ -106,7 +106,7 @@ def test_its_commands_are_hooks_of_the_conformance_suite(hostfactory: HostFactor
         "providerName": hostfactory.name,
         "confDir": str(hostfactory.conf),
         "workDir": str(hostfactory.work),
-        "environment": {"HFPLUGIN_PYTHON": sys.executable, "CONSOLE": " ".join(CONSOLE)},
+        "environment": {"HFPLUGIN_PYTHON": sys.executable, "PYTHON": sys.executable},
         "limits": {"pollSeconds": 0.1, "readySeconds": 60, "goneSeconds": 60, "noticeSeconds": 60},
     }
     file = tmp_path / "conformance.json"
