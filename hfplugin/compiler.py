@@ -36,7 +36,7 @@ _PREFIX = "HFPLUGIN_"
 
 # HostFactory's attribute, and its words for a price of which every begun part of an hour is paid for its part.
 _PRICE = "priceInfo"
-_BY_THE_HOUR = "price:{:.4g},billingTimeUnitType:prorated_hour,billingTimeUnitNumber:1,billingRoundoffType:unit"
+_BY_THE_HOUR = "price:{:.6g},billingTimeUnitType:prorated_hour,billingTimeUnitNumber:1,billingRoundoffType:unit"
 
 # Sections that every provider type has.
 _SECTIONS: dict[str, Any] = {"requests": RequestSettings, "logging": LoggingSettings, "installation": str}

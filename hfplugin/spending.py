@@ -106,7 +106,7 @@ class Spending:
         more = self._unit_cost(template, prices)
         return (
             f"the ceiling holds: what runs or was asked for costs {spent:.2f} {currency} an hour, a unit more up "
-            f"to {more:.4g}, and requests.maxCostPerHour is {self._most:g}: raise it, or return machines"
+            f"to {more:.6g}, and requests.maxCostPerHour is {self._most:g}: raise it, or return machines"
         )
 
     @cached_property

@@ -67,7 +67,7 @@ def _prices(site: ConfiguredSite) -> Iterator[Check]:
         return
     for template_id, offered in offers.items():
         most = unit_cost(offered, prices)
-        said = "no price is known" if most is None else f"a unit costs {most:.4g} an hour at the most"
+        said = "no price is known" if most is None else f"a unit costs {most:.6g} an hour at the most"
         remedy = "give the price in the provider's section, or take requests.maxCostPerHour out"
         yield Check(f"price of template {template_id}", most is not None, said, "" if most is not None else remedy)
 
