@@ -5,9 +5,11 @@ pip fetches the requirements from whatever package index it is configured for; h
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import player
@@ -134,6 +136,26 @@ def test_it_passes_the_contract_kit_as_its_author_runs_it(installation: Installa
     )
     assert " failed" not in said
     assert "unproven for want of the hook `lose_answer`" in said
+
+
+def test_its_scripts_pass_the_conformance_suite(
+    hostfactory: HostFactory, installation: Installation, tmp_path: Path
+) -> None:
+    settings = {
+        "providerName": hostfactory.name,
+        "confDir": str(hostfactory.conf),
+        "workDir": str(hostfactory.work),
+        "environment": {"HFPLUGIN_PYTHON": str(installation.python), "SHELF": str(tmp_path / "shelf")},
+        "limits": {"pollSeconds": 0.1, "readySeconds": 60, "goneSeconds": 60},
+        "hooks": {"unreachable": 'mv "$SHELF" "$SHELF.away"', "reachable": 'mv "$SHELF.away" "$SHELF"'},
+    }
+    file = tmp_path / "conformance.json"
+    file.write_text(json.dumps(settings))
+    asked = ("--scripts", installation.scripts, "--config", file, "--yes", "--json")
+    verdict = json.loads(_run(installation.python, "-I", "-m", "hfplugin", "conformance", *asked))
+    outcomes = Counter(check["outcome"] for check in verdict["checks"])
+    assert (outcomes["failed"], verdict["left"]) == (0, [])
+    assert outcomes["passed"] > 70
 
 
 def test_nothing_of_it_is_known_to_hfplugin() -> None:
