@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from hfplugin.errors import ConfigurationError, ErrorKind, HFPluginError, ProviderError
+from hfplugin.errors import ErrorKind, HFPluginError, ProviderError
 from hfplugin.model import Launch, Template
 from hfplugin.providers.aws import handlers, operations
 from hfplugin.providers.aws.client import Clients
@@ -155,11 +155,7 @@ def typed(template: Template) -> AWSTemplate:
     """Give AWS's part of a template. ConfigurationError when it is another version's, and not valid in this."""
     from hfplugin.providers.base.registry import TemplateExtensionRegistry
 
-    try:
-        extension: AWSTemplate = TemplateExtensionRegistry.create_extension_config("aws", template.extension or {})
-    except ValueError as error:  # a record of another version: its template may hold what this one refuses
-        fault = " ".join(str(error).split())
-        raise ConfigurationError(f"the template of this request is not valid in this version: {fault}") from error
+    extension: AWSTemplate = TemplateExtensionRegistry.of(template)
     return extension
 
 

@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
+    from hfplugin.model import Template
+
 ENTRY_POINT_GROUP = "hfplugin.providers"
 
 
@@ -112,6 +114,20 @@ class TemplateExtensionRegistry:
         kind = cls._type(provider_type)
         with ProviderRegistry.validation(provider_type):
             return kind.model_validate(data)
+
+    @classmethod
+    def of(cls, template: Template) -> Any:
+        """Give the provider's part of a template, typed, with the schema's defaults.
+
+        ConfigurationError when it is not valid: a record may be of a version that allowed what this one refuses.
+        """
+        try:
+            return cls.create_extension_config(template.provider_type, template.extension or {})
+        except ValueError as error:
+            fault = " ".join(str(error).split())
+            raise ConfigurationError(
+                f"the template of this request is not valid in this version: {fault}"
+            ) from error
 
     @classmethod
     def extension_schema(cls, provider_type: str) -> dict[str, Any]:

@@ -161,11 +161,5 @@ def typed(template: Template) -> SimulatedTemplate:
     """Read the provider's part of a template: typed, with the schema's defaults. Raises ConfigurationError."""
     from hfplugin.providers.base.registry import TemplateExtensionRegistry
 
-    try:
-        extension: SimulatedTemplate = TemplateExtensionRegistry.create_extension_config(
-            template.provider_type, template.extension or {}
-        )
-    except ValueError as error:  # a record of another version: its template may hold what this one refuses
-        fault = " ".join(str(error).split())
-        raise ConfigurationError(f"the template of this request is not valid in this version: {fault}") from error
+    extension: SimulatedTemplate = TemplateExtensionRegistry.of(template)
     return extension
